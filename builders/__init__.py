@@ -1,0 +1,1 @@
+"""Maggma builders, one small file a collection."""

@@ -1,0 +1,5 @@
+"""Run the command line as a module."""
+
+from sse_screen.cli import main
+
+main()

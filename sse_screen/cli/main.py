@@ -1,0 +1,23 @@
+"""Compose the command line from the subjects' own files."""
+
+import sys
+
+import typer
+
+from sse_screen.exceptions import SseScreenError
+
+app = typer.Typer(
+    name="sse-screen",
+    help="Screen solid-state electrolytes: from crystals to diffusivities, hulls and free energies.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a known error prints its message and exits with status 2."""
+    try:
+        app()
+    except SseScreenError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Stores, blobs, indexes and the embedded server."""

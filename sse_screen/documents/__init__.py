@@ -1,0 +1,1 @@
+"""Pydantic models of everything that is stored, one file a collection."""

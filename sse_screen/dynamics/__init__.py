@@ -1,0 +1,1 @@
+"""Molecular dynamics, relaxation, trajectories and their readers."""

@@ -1,0 +1,1 @@
+"""Potentials: loading, identity by the hash of their weights, fast evaluation."""

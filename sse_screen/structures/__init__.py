@@ -1,0 +1,1 @@
+"""Crystals: prototypes, supercells, orderings, checks at the door."""

@@ -1,0 +1,1 @@
+"""Hulls, densities of states, free energies."""

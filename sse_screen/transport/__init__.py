@@ -1,0 +1,1 @@
+"""From mean squared displacements to conductivity, sites and jumps."""

@@ -1,0 +1,1 @@
+"""Jobflow Makers and Flows."""
