@@ -1,0 +1,127 @@
+"""What every stored document shares: identities, references, quantities with intervals, build metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["ok", "diffusive", "upper_limit", "unresolved", "refused"]
+
+
+def content_hash(content: Any) -> str:
+    """Hash JSON-like content in a canonical form.
+
+    Parameters
+    ----------
+    content : Any
+        Nested dicts, lists, strings, numbers, booleans, None; floats are hashed by their shortest repr.
+
+    Returns
+    -------
+    str
+        Hexadecimal sha256.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Document(BaseModel):
+    """Base of all stored models: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class BlobReference(Document):
+    """A large array in the blob store, named by what it contains."""
+
+    sha256: str = Field(description="sha256 of the stored bytes, and the blob's id", pattern="^[0-9a-f]{64}$")
+    size_bytes: int = Field(description="Size of the stored bytes", ge=0, json_schema_extra={"unit": "byte"})
+    content_type: str = Field("application/octet-stream", description="What the bytes are")
+
+
+class PotentialIdentity(Document):
+    """Which potential made a number; two potentials are the same only if their hashes are."""
+
+    name: str = Field(description="Name or alias by which it was asked for")
+    code: str = Field(description="Code that evaluates it, such as chgnet")
+    code_version: str = Field(description="Version of that code")
+    model_version: str | None = Field(None, description="Version of the model, where it has one")
+    weights_sha256: str = Field(description="sha256 of the weights or parameters", pattern="^[0-9a-f]{64}$")
+    level_of_theory: str | None = Field(None, description="What it was trained on, such as PBE+U")
+
+
+class Quantity(Document):
+    """A number with its interval, unit and verdict."""
+
+    value: float | None = Field(None, description="Best estimate; null when there is none")
+    lower: float | None = Field(None, description="Lower end of the interval; null when unbounded")
+    upper: float | None = Field(None, description="Upper end of the interval; null when unbounded")
+    unit: str = Field(description="Unit of value, lower and upper")
+    confidence: float = Field(0.95, description="Probability that the interval is to hold the truth")
+    verdict: Verdict = Field("ok", description="What the number may be taken for")
+    reasons: list[str] = Field(default_factory=list, description="Why the verdict is not ok, or warnings")
+
+
+class InputReference(Document):
+    """One input of a derived document."""
+
+    collection: str = Field(description="Where it is stored, such as outputs")
+    id: str = Field(description="Its id there (job uuid for outputs)")
+    content_sha256: str = Field(description="Hash of the part of it that was used")
+
+
+class DerivedDocument(Document):
+    """Base of derived documents: grouped, fingerprinted, rebuilt only when an input or the builder changes."""
+
+    collection: ClassVar[str]
+    builder_version: ClassVar[str] = "1"
+    group_fields: ClassVar[tuple[str, ...]] = ()
+
+    id: str = Field(description="Hash of the fields that the document groups by")
+    inputs: list[InputReference] = Field(default_factory=list, description="All that it came from")
+    inputs_fingerprint: str = Field("", description="Hash of the inputs' ids and contents")
+    builder: str = Field("", description="Builder that made it")
+    built_with_version: str = Field("", description="Version of the builder's meaning")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the builder")
+    built_at: datetime = Field(
+        default_factory=lambda: datetime.now(UTC), description="When it was built (UTC)"
+    )
+    stale: bool = Field(False, description="True when a rebuild failed and this is the last good one")
+    stale_reason: str | None = Field(None, description="Why it is stale")
+    deprecated: bool = Field(False, description="True when its inputs are gone")
+    deprecated_reason: str | None = Field(None, description="Why it is deprecated")
+
+    @classmethod
+    def id_of(cls, group: dict[str, Any]) -> str:
+        """Give the deterministic id of a group.
+
+        Parameters
+        ----------
+        group : dict
+            Values of ``group_fields``.
+
+        Returns
+        -------
+        str
+            First 24 hexadecimal digits of the group's hash.
+        """
+        return content_hash({"collection": cls.collection, **{k: group[k] for k in cls.group_fields}})[:24]
+
+    def with_build(self, **build: Any) -> Self:
+        """Copy the document with build metadata set.
+
+        Parameters
+        ----------
+        **build : Any
+            Fields of this class to set.
+
+        Returns
+        -------
+        DerivedDocument
+            The copy.
+        """
+        return self.model_copy(update=build)
