@@ -75,17 +75,20 @@ class InputReference(Document):
 
 
 class DerivedDocument(Document):
-    """Base of derived documents: grouped, fingerprinted, rebuilt only when an input or the builder changes."""
+    """Base of derived documents: grouped, fingerprinted, rebuilt when an input or the builder changes.
+
+    ``meaning_version`` is raised whenever the code that computes the fields changes what they mean.
+    """
 
     collection: ClassVar[str]
-    builder_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "1"
     group_fields: ClassVar[tuple[str, ...]] = ()
 
     id: str = Field(description="Hash of the fields that the document groups by")
     inputs: list[InputReference] = Field(default_factory=list, description="All that it came from")
     inputs_fingerprint: str = Field("", description="Hash of the inputs' ids and contents")
     builder: str = Field("", description="Builder that made it")
-    built_with_version: str = Field("", description="Version of the builder's meaning")
+    builder_version: str = Field("", description="Version of the builder's meaning")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the builder")
     built_at: datetime = Field(
         default_factory=lambda: datetime.now(UTC), description="When it was built (UTC)"
