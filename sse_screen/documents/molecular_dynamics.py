@@ -1,0 +1,140 @@
+"""Protocol and output of one molecular-dynamics run."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, content_hash
+
+Ensemble = Literal["nvt", "npt", "nve"]
+MEANING_VERSION = "1"
+
+
+class MolecularDynamicsProtocol(Document):
+    """How a run is made; together with structure, potential and seed it fixes the result."""
+
+    ensemble: Ensemble = Field("nvt", description="Ensemble of the production part")
+    time_step_fs: float = Field(
+        2.0, gt=0, le=5.0, description="Integration step", json_schema_extra={"unit": "fs"}
+    )
+    equilibration_ps: float = Field(
+        1.0, ge=0, description="Discarded start, always under a thermostat", json_schema_extra={"unit": "ps"}
+    )
+    production_ps: float = Field(
+        10.0, gt=0, description="Part that is analysed", json_schema_extra={"unit": "ps"}
+    )
+    frame_interval_fs: float = Field(
+        20.0, gt=0, description="Time between stored frames", json_schema_extra={"unit": "fs"}
+    )
+    thermostat_time_fs: float = Field(
+        100.0, gt=0, description="Relaxation time of the velocity rescaling", json_schema_extra={"unit": "fs"}
+    )
+    barostat_time_fs: float = Field(
+        1000.0, gt=0, description="Relaxation time of the barostat (npt)", json_schema_extra={"unit": "fs"}
+    )
+    pressure_bar: float = Field(1.0, description="Pressure (npt)", json_schema_extra={"unit": "bar"})
+    store_velocities: bool = Field(False, description="Keep velocities, for vibrational spectra")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        steps = self.frame_interval_fs / self.time_step_fs
+        if abs(steps - round(steps)) > 1e-9 or round(steps) < 1:
+            raise ValueError(
+                f"frame_interval_fs {self.frame_interval_fs} must be a whole multiple of "
+                f"time_step_fs {self.time_step_fs}"
+            )
+        if self.n_frames < 2:
+            raise ValueError(f"production_ps {self.production_ps} holds fewer than two frames")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Steps between stored frames."""
+        return round(self.frame_interval_fs / self.time_step_fs)
+
+    @property
+    def n_equilibration_frames(self) -> int:
+        """Stored frames that belong to the equilibration."""
+        return round(self.equilibration_ps * 1000 / self.frame_interval_fs)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the production part."""
+        return round(self.production_ps * 1000 / self.frame_interval_fs)
+
+    @property
+    def n_steps(self) -> int:
+        """All integration steps, equilibration included."""
+        return (self.n_equilibration_frames + self.n_frames) * self.stride
+
+
+class MolecularDynamicsOutput(Document):
+    """What one finished run leaves in ``outputs``; the arrays are in the blob store."""
+
+    kind: Literal["molecular_dynamics"] = "molecular_dynamics"
+    calculation_key: str = Field(description="Hash of structure, potential, protocol, temperature and seed")
+    material_id: str = Field(description="Hash of the input crystal as submitted")
+    material_name: str = Field(description="Name given in the campaign")
+    formula: str = Field(description="Reduced formula")
+    chemical_system: str = Field(description="Elements, alphabetical, joined by -")
+    elements: list[str] = Field(description="Elements, alphabetical")
+    n_atoms: int = Field(description="Atoms in the simulated cell", gt=0)
+    structure: dict[str, Any] = Field(description="Relaxed starting structure, pymatgen as_dict")
+    mobile_ion: str = Field(description="Mobile species")
+    charge_number: int = Field(description="Charge of the mobile ion in units of e")
+    potential: PotentialIdentity
+    protocol: MolecularDynamicsProtocol
+    temperature_K: float = Field(description="Target temperature", gt=0, json_schema_extra={"unit": "K"})
+    seed: int = Field(description="Seed of velocities and thermostat")
+    trajectory: BlobReference
+    mean_temperature_K: float = Field(description="Measured, production", json_schema_extra={"unit": "K"})
+    mean_volume_A3: float = Field(
+        description="Measured, production", json_schema_extra={"unit": "angstrom^3"}
+    )
+    n_steps: int = Field(description="Integration steps run")
+    potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
+    total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
+    inputs: list[str] = Field(default_factory=list, description="uuids of jobs it came from")
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
+
+
+def molecular_dynamics_key(
+    structure_hash: str,
+    potential: PotentialIdentity,
+    protocol: MolecularDynamicsProtocol,
+    temperature_K: float,
+    seed: int,
+) -> str:
+    """Give the idempotency key of a run: what fixes its result, and the version of the code's meaning.
+
+    Parameters
+    ----------
+    structure_hash : str
+        Content hash of the starting structure.
+    potential : PotentialIdentity
+        Only the hash of the weights and the code count.
+    protocol : MolecularDynamicsProtocol
+        How it is run.
+    temperature_K : float
+        Target temperature.
+    seed : int
+        Seed of velocities and thermostat.
+
+    Returns
+    -------
+    str
+        Hexadecimal sha256.
+    """
+    return content_hash(
+        {
+            "kind": "molecular_dynamics",
+            "meaning": MEANING_VERSION,
+            "structure": structure_hash,
+            "potential": [potential.code, potential.weights_sha256],
+            "protocol": protocol.model_dump(mode="json"),
+            "temperature_K": float(temperature_K),
+            "seed": seed,
+        }
+    )
