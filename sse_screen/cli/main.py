@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
+from sse_screen.cli.prototypes import prototypes
 from sse_screen.exceptions import SseScreenError
 
 app = typer.Typer(
@@ -12,6 +14,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep the group of commands also while there is only one."""
 
 
 def main() -> None:
