@@ -77,10 +77,9 @@ def _print_table(selected: list[Prototype]) -> None:
         for p in selected
     ]
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), caption="* some sites are partly occupied")
-    for k, column in enumerate(("name", "formula", "sites", "space group", "ion", "family")):
-        width = max(len(row[k]) for row in rows)
-        table.add_column(column, min_width=width, justify="right" if column == "sites" else "left")
-    table.add_column("source", no_wrap=True, overflow="ellipsis")
+    for column in ("name", "formula", "sites", "space group", "ion", "family"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "sites" else "left")
+    table.add_column("source", overflow="fold")
     for row, p in zip(rows, selected, strict=True):
         table.add_row(*row, p.doi or p.source)
     Console().print(table)
