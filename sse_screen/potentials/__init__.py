@@ -1,1 +1,6 @@
-"""Potentials: loading, identity by the hash of their weights, fast evaluation."""
+"""Interatomic potentials by name: universal, fine-tuned, classical."""
+
+from sse_screen.potentials.loading import load_calculator, load_chgnet
+from sse_screen.potentials.registry import known_potentials, resolve_potential
+
+__all__ = ["known_potentials", "load_calculator", "load_chgnet", "resolve_potential"]

@@ -1,0 +1,118 @@
+"""Calculators by name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sse_screen.exceptions import InputError
+from sse_screen.potentials.registry import find_potential
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from chgnet.model import CHGNet
+
+    from sse_screen.potentials.chgnet_weights import CHGNetWeights
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def load_chgnet(path: Path) -> CHGNet:
+    """Read a CHGNet file, silently.
+
+    Parameters
+    ----------
+    path : Path
+        As the chgnet package and its trainer write it.
+
+    Returns
+    -------
+    CHGNet
+        The model, on the CPU.
+
+    Raises
+    ------
+    InputError
+        Not a CHGNet file.
+    """
+    with _silence():
+        import torch
+        from chgnet.model import CHGNet
+
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=False)
+            return CHGNet.from_dict(state["model"])
+        except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise InputError(f"potential {str(path)!r}: not a CHGNet file ({error})") from error
+
+
+@lru_cache(maxsize=8)
+def _weights(path: Path, sha256: str) -> CHGNetWeights:
+    from sse_screen.potentials.chgnet_weights import CHGNetWeights
+
+    return CHGNetWeights.from_model(load_chgnet(path))
+
+
+def load_calculator(
+    name: str, *, variant: Literal["fast", "stock"] = "fast", device: str | None = None
+) -> Calculator:
+    """Load a potential as an ASE calculator, silently and offline.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`sse_screen.potentials.known_potentials`, or the path of a fine-tuned CHGNet file.
+    variant : {"fast", "stock"}
+        ``fast`` is this package's evaluation of the same model; ``stock`` the potential's own calculator.
+    device : str, optional
+        ``cpu``, ``cuda`` and so on; by default the GPU when there is one.
+
+    Returns
+    -------
+    Calculator
+        Energies in eV, forces in eV/Å, stress in eV/Å^3.
+
+    Raises
+    ------
+    InputError
+        Unknown name, variant or device; not a CHGNet file; an architecture that the fast engine does not know.
+
+    Examples
+    --------
+    In atomate2: ``ForceFieldMDMaker(force_field_name={"@module": "sse_screen.potentials", "@callable":
+    "load_calculator"}, calculator_kwargs={"name": "chgnet"})``.
+    """
+    if variant not in ("fast", "stock"):
+        raise InputError(f"variant {variant!r}: known are 'fast' and 'stock'")
+    potential = find_potential(name)
+    device = _device(device)
+    if variant == "stock":
+        with _silence():
+            from chgnet.model.dynamics import CHGNetCalculator
+
+            return CHGNetCalculator(load_chgnet(potential.path), use_device=device)
+    from sse_screen.potentials.calculator import FastCHGNetCalculator
+    from sse_screen.potentials.chgnet_torch import TorchCHGNet
+
+    weights = _weights(potential.path, potential.identity.weights_sha256)
+    return FastCHGNetCalculator(TorchCHGNet(weights, device))
+
+
+def _device(device: str | None) -> str:
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {device!r}: torch finds no GPU here; use 'cpu'")
+    return device
