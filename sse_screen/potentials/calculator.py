@@ -88,8 +88,8 @@ class FastCHGNetCalculator(Calculator):
         system_changes : list of str
             As in ASE.
         """
-        super().calculate(atoms, properties or ["energy"], system_changes)
-        crystal = self.atoms
+        super().calculate(atoms, properties or ["energy"], system_changes)  # type: ignore[no-untyped-call]
+        crystal: Atoms = self.atoms  # type: ignore[assignment]
         weights = self.engine.weights
         graph = build_graph(
             crystal.numbers,

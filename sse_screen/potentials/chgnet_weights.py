@@ -1,8 +1,8 @@
 """CHGNet's parameters as plain arrays, split by what each block of a linear layer multiplies.
 
-CHGNet applies Linear([a_i, b_ij, a_j]) to every edge. The product splits into one per block, so that atoms and
-bonds are multiplied once each and only the sums are made for every edge: the same numbers but for the order of
-additions.
+CHGNet applies Linear([a_i, b_ij, a_j]) to every edge. The product splits into one per block, so that atoms
+and bonds are multiplied once each and only the sums are made for every edge: the same numbers but for the
+order of additions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Crystal graphs as arrays: bonds within a cutoff and the angles between short bonds.
 
 The same graph as CHGNet's (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)): every undirected bond within the
-atom-graph cutoff, and every ordered pair of bonds shorter than the bond-graph cutoff that share an atom. It is
-built directly as arrays by compiled loops, without an object for each edge.
+atom-graph cutoff, and every ordered pair of bonds shorter than the bond-graph cutoff that share an atom. It
+is built directly as arrays by compiled loops, without an object for each edge.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def load_calculator(
     Raises
     ------
     InputError
-        Unknown name, variant or device; not a CHGNet file; an architecture that the fast engine does not know.
+        Unknown name, variant or device; not a CHGNet file; an architecture unknown to the fast engine.
 
     Examples
     --------
