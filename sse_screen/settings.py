@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sse_screen.exceptions import InputError
@@ -86,6 +86,15 @@ class Settings(BaseSettings):
         work = values.get("work_directory")
         values["work_directory"] = _absolute(work) if work else values["data_directory"] / "work"
         return values
+
+    @field_validator("database_uri", "api_database_uri")
+    @classmethod
+    def _has_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError(
+                "must start with mongodb:// or mongodb+srv:// (value not shown: it may be secret)"
+            )
+        return value
 
     @classmethod
     def settings_customise_sources(

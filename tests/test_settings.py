@@ -111,6 +111,13 @@ def test_secrets_stay_out_of_messages_and_repr(monkeypatch, tmp_path):
     assert "hunter2" not in str(caught.value)
 
 
+def test_database_uri_needs_a_scheme(monkeypatch):
+    monkeypatch.setenv("SSE_SCREEN_DATABASE_URI", "user:hunter2@host")
+    with pytest.raises(InputError, match=r"SSE_SCREEN_DATABASE_URI: .*must start with mongodb://") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
 def test_frozen():
     with pytest.raises(ValueError, match="frozen"):
         load_settings().workers = 4

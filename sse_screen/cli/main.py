@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from sse_screen.cli import db
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.exceptions import SseScreenError
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(db.app, name="db")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 
 
