@@ -1,7 +1,8 @@
-"""Displacements of atoms along a trajectory: unwrapping, drift, discontinuities, mean squared displacement."""
+"""Displacements along a trajectory: unwrapping, drift, discontinuities, mean squared displacement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.fft
@@ -52,7 +53,7 @@ class Displacements:
     def pieces(self) -> list[slice]:
         """Return the slices of frames between discontinuities, each of two frames or more."""
         edges = [0, *self.discontinuities, len(self.vectors_A)]
-        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > 1]
+        return [slice(a, b) for a, b in pairwise(edges) if b - a > 1]
 
 
 def split_species(
@@ -96,7 +97,7 @@ def unwrap(trajectory: Trajectory) -> tuple[FloatArray, int]:
 
     Every step is Δr = (Δf − round Δf)·L(t+1), with f the fractional coordinates in the cell L of their own
     frame; the sum follows an atom across boundaries and leaves out the breathing of the cell, which the
-    cumulated fractional coordinate times L(t) would not. Positions that are unwrapped already are not rounded.
+    cumulated fractional coordinate times L(t) would not. Unwrapped positions are not rounded.
 
     Parameters
     ----------

@@ -1,0 +1,162 @@
+"""Windowed displacement statistics at chosen lags, and the covariance they have under a hopping model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+# Work bound of one lag: more windows than this are thinned by taking every n-th origin.
+_MAXIMUM_WINDOWS = 400_000
+
+
+@dataclass(frozen=True, eq=False)
+class LagStatistics:
+    """Squared displacements at chosen lags, pooled over ions, time origins and pieces.
+
+    Parameters
+    ----------
+    lags : numpy.ndarray
+        Lags in frames, shape (n_lags,).
+    time_step_ps : float
+        Time between frames in ps.
+    tensor_A2 : numpy.ndarray
+        Mean of Δr_a Δr_b in Å², shape (n_lags, 3, 3).
+    variance_A4 : numpy.ndarray
+        Variance of |Δr|² over windows and ions in Å⁴, shape (n_lags,).
+    frames : tuple of int
+        Number of frames of each piece.
+    ions : tuple of int
+        Number of ions of each piece.
+    """
+
+    lags: IntArray
+    time_step_ps: float
+    tensor_A2: FloatArray
+    variance_A4: FloatArray
+    frames: tuple[int, ...]
+    ions: tuple[int, ...]
+
+    @property
+    def times_ps(self) -> FloatArray:
+        """Lag times in ps, shape (n_lags,)."""
+        return np.asarray(self.lags * self.time_step_ps, dtype=np.float64)
+
+    @property
+    def msd_A2(self) -> FloatArray:
+        """Mean squared displacement in Å², shape (n_lags,)."""
+        return np.einsum("lxx->l", self.tensor_A2)
+
+    @property
+    def ion_time_ps(self) -> float:
+        """Sum over pieces of ions × duration, in ps."""
+        return float(
+            sum(n * (t - 1) for n, t in zip(self.ions, self.frames, strict=True)) * self.time_step_ps
+        )
+
+
+def geometric_lags(n_frames: int, count: int = 60, fraction: float = 0.7) -> IntArray:
+    """Return about `count` lags from 1 frame to `fraction` of the longest piece, spaced geometrically."""
+    last = max(1, int(fraction * (n_frames - 1)))
+    return np.unique(np.round(np.geomspace(1, last, count)).astype(int))
+
+
+def lag_statistics(
+    pieces: Sequence[FloatArray], time_step_ps: float, lags: IntArray | None = None
+) -> LagStatistics:
+    """Return the displacement statistics of several pieces at common lags.
+
+    Parameters
+    ----------
+    pieces : sequence of numpy.ndarray
+        Displacements of the mobile ions in Å, each (n_frames, n_ions, 3); segments and replicas.
+    time_step_ps : float
+        Time between frames in ps, the same for all pieces.
+    lags : numpy.ndarray, optional
+        Lags in frames; geometric ones if not given.
+    """
+    if lags is None:
+        lags = geometric_lags(max(len(piece) for piece in pieces))
+    tensor = np.zeros((len(lags), 3, 3))
+    variance = np.zeros(len(lags))
+    for row, lag in enumerate(lags):
+        weight = fourth = 0.0
+        for piece in pieces:
+            if len(piece) <= lag:
+                continue
+            stride = max(1, (len(piece) - lag) * piece.shape[1] // _MAXIMUM_WINDOWS)
+            steps = (piece[lag::stride] - piece[:-lag:stride]).reshape(-1, 3)
+            share = (len(piece) - lag) * piece.shape[1] / len(steps)
+            squares = np.einsum("nx,nx->n", steps, steps)
+            tensor[row] += share * (steps.T @ steps)
+            fourth += share * float(squares @ squares)
+            weight += share * len(steps)
+        tensor[row] /= weight
+        variance[row] = max(fourth / weight - np.trace(tensor[row]) ** 2, 0.0)
+    frames = tuple(len(piece) for piece in pieces)
+    return LagStatistics(lags, time_step_ps, tensor, variance, frames, tuple(p.shape[1] for p in pieces))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowOverlaps:
+    """Integrals of the overlap of time windows over all pairs of origins, pooled over pieces.
+
+    Parameters
+    ----------
+    first : numpy.ndarray
+        Σ n ∬ overlap / (Σ n (T − t_i) Σ n (T − t_j)) in ps, shape (n_lags, n_lags).
+    second : numpy.ndarray
+        The same of overlap², in ps².
+    """
+
+    first: FloatArray
+    second: FloatArray
+
+
+def window_overlaps(statistics: LagStatistics) -> WindowOverlaps:
+    """Return the pooled overlap integrals for the lags of `statistics`.
+
+    Two windows of lengths t_i and t_j whose origins differ by s overlap by a piecewise linear function of s,
+    and the number of such pairs is piecewise linear too; each product is integrated exactly by two-point
+    Gauss quadrature between the break points. This is the finite-length form of the overlap terms of
+    Qian, Sheetz, Elson, Biophys. J. 60, 910 (1991), eq. 8.
+    """
+    times = statistics.times_ps
+    first = np.zeros((len(times), len(times)))
+    second = np.zeros_like(first)
+    origins = np.zeros(len(times))
+    unique, counts = np.unique(
+        np.stack([statistics.frames, statistics.ions], axis=1), axis=0, return_counts=True
+    )
+    for (frames, ions), count in zip(unique, counts, strict=True):
+        # The origins of a piece of n frames cover n − lag places of one time step each.
+        length = frames * statistics.time_step_ps
+        valid = times < length - 0.5 * statistics.time_step_ps
+        one, two = _piece_overlaps(times[valid], length)
+        index = np.ix_(valid, valid)
+        first[index] += ions * count * one
+        second[index] += ions * count * two
+        origins[valid] += ions * count * (length - times[valid])
+    scale = np.outer(origins, origins)
+    return WindowOverlaps(first / scale, second / scale)
+
+
+def _piece_overlaps(times: FloatArray, length: float) -> tuple[FloatArray, FloatArray]:
+    """Return ∬ overlap and ∬ overlap² over the origins of one piece, shape (n, n) each."""
+    t1, t2 = np.meshgrid(times, times, indexing="ij")
+    low = np.maximum(-t2, -(length - t1))
+    high = np.minimum(t1, length - t2)
+    edges = np.stack([-t2, t1 - length, t1 - t2, np.zeros_like(t1), t1, length - t2])
+    edges = np.sort(np.clip(edges, low, high), axis=0)
+    middle, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+    one, two = np.zeros_like(t1), np.zeros_like(t1)
+    for node in (-1 / np.sqrt(3), 1 / np.sqrt(3)):
+        s = middle + half * node
+        overlap = np.maximum(np.minimum(t1, s + t2) - np.maximum(0.0, s), 0.0)
+        pairs = np.maximum(np.minimum(length - t1, length - t2 - s) - np.maximum(0.0, -s), 0.0)
+        one += (half * pairs * overlap).sum(axis=0)
+        two += (half * pairs * overlap**2).sum(axis=0)
+    return one, two
