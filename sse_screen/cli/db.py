@@ -76,6 +76,36 @@ def status(as_json: Json = False) -> None:
         raise typer.Exit(3)
 
 
+@app.command()
+def indexes(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only list missing ones; status 3 if any.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Create the declared indexes, drop outdated ones, or verify that all are there.
+
+    For example:
+
+    sse-screen db indexes
+
+    sse-screen db indexes --verify
+    """
+    from sse_screen.database.indexes import ensure_indexes, verify_indexes
+    from sse_screen.database.stores import connect
+    from sse_screen.settings import get_settings
+
+    database = connect(get_settings())
+    names = verify_indexes(database) if verify else ensure_indexes(database)
+    if as_json:
+        typer.echo(json.dumps({"missing" if verify else "created": names}))
+    else:
+        what = "missing" if verify else "created"
+        typer.echo("\n".join(f"{what}: {name}" for name in names) or "all indexes are there")
+    if verify and names:
+        raise typer.Exit(3)
+
+
 def _server() -> EmbeddedServer:
     from sse_screen.database.embedded import EmbeddedServer
     from sse_screen.settings import get_settings

@@ -40,6 +40,21 @@ def test_start_status_stop():
     assert "start it with: sse-screen db start" in run("status").stdout
 
 
+def test_indexes(monkeypatch, database, mongo_settings):
+    from sse_screen.database.stores import database_uri
+
+    monkeypatch.setenv("SSE_SCREEN_DATABASE_URI", database_uri(mongo_settings))
+    monkeypatch.setenv("SSE_SCREEN_DATABASE_NAME", database.name)
+    get_settings.cache_clear()
+    missing = run("indexes", "--verify", "--json")
+    assert missing.exit_code == 3
+    created = json.loads(run("indexes", "--json").stdout)["created"]
+    assert created == json.loads(missing.stdout)["missing"]
+    assert any(name.startswith("outputs.") for name in created)
+    assert run("indexes").stdout == "all indexes are there\n"
+    assert run("indexes", "--verify").exit_code == 0
+
+
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "sse_screen.cli", "db", *arguments],

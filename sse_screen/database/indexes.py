@@ -1,0 +1,185 @@
+"""Every index the platform needs, declared here, created and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from sse_screen.database.served import ServedCollection, served_collections
+from sse_screen.database.stores import BLOBS, OUTPUTS
+from sse_screen.exceptions import InfrastructureError
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+PREFIX = "sse_"
+MAX_INDEXES = 64  # MongoDB's own limit for a collection
+
+
+@dataclass(frozen=True)
+class Index:
+    """One declared index.
+
+    Attributes
+    ----------
+    keys : tuple of (str, int)
+        Paths and directions, in order.
+    unique : bool
+        Whether two documents may not have the same keys.
+    only : tuple of str
+        Paths that a wildcard index covers; empty for an ordinary one.
+    """
+
+    keys: tuple[tuple[str, int], ...]
+    unique: bool = False
+    only: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name that changes with the declaration, so that an outdated index is noticed."""
+        text = json.dumps([self.keys, self.unique, self.only])
+        return f"{PREFIX}{self.keys[0][0][:60]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of ``create_index``."""
+        options: dict[str, Any] = {"name": self.name, "unique": self.unique}
+        if self.only:
+            options["wildcardProjection"] = dict.fromkeys(self.only, 1)
+        return options
+
+
+def _index(*paths: str, unique: bool = False) -> Index:
+    return Index(tuple((path, 1) for path in paths), unique)
+
+
+RAW_INDEXES: dict[str, tuple[Index, ...]] = {
+    OUTPUTS: (
+        _index("uuid", "index", unique=True),
+        _index("output.kind", "output.material_id"),
+        _index("output.calculation_key"),
+        _index("output.formula"),
+        _index("output.chemical_system"),
+        _index("completed_at"),
+    ),
+    f"{BLOBS}.files": (_index("metadata.blob_uuid"), _index("metadata.job_uuid")),
+}
+
+
+def derived_indexes(collection: ServedCollection) -> tuple[Index, ...]:
+    """Declare the indexes of a derived collection from its document class.
+
+    Parameters
+    ----------
+    collection : ServedCollection
+        The collection.
+
+    Returns
+    -------
+    tuple of Index
+        A unique one on ``id``; one a sort key, with ``id`` for the cursor; one a list that can be
+        filtered; one wildcard index for all other filters.
+    """
+    indexes = [_index("id", unique=True)]
+    rest = []
+    for field in collection.fields.values():
+        if field.path == "id" or not field.filterable:
+            continue
+        if field.sortable:
+            indexes.append(_index(field.path, "id"))
+        elif field.kind == "text list" and field.array is None:
+            indexes.append(_index(field.path))
+        elif field.kind != "potential":
+            rest.append(field.path)
+    if rest:
+        indexes.append(Index((("$**", 1),), only=tuple(sorted(rest))))
+    return tuple(dict.fromkeys(indexes))
+
+
+def declared_indexes() -> dict[str, tuple[Index, ...]]:
+    """Give all declared indexes.
+
+    Returns
+    -------
+    dict
+        Indexes by collection.
+    """
+    declared = dict(RAW_INDEXES)
+    for name, collection in served_collections().items():
+        declared[name] = derived_indexes(collection)
+        declared[f"{name}_failures"] = (_index("id"),)
+    return declared
+
+
+def ensure_indexes(
+    database: Database[dict[str, Any]], declared: dict[str, tuple[Index, ...]] | None = None
+) -> list[str]:
+    """Create missing indexes and drop outdated ones of ours; may run in several processes at once.
+
+    Parameters
+    ----------
+    database : pymongo.database.Database
+        Where the collections are.
+    declared : dict, optional
+        Indexes by collection; all declared ones by default.
+
+    Returns
+    -------
+    list of str
+        What was created, as ``collection.index``.
+
+    Raises
+    ------
+    InfrastructureError
+        When an index cannot be made, such as a unique one over duplicates.
+    """
+    created = []
+    for name, indexes in (declared_indexes() if declared is None else declared).items():
+        present = set(database[name].index_information())
+        for index in indexes:
+            if index.name not in present:
+                _create(database, name, index)
+                created.append(f"{name}.{index.name}")
+        for outdated in {found for found in present if found.startswith(PREFIX)} - {i.name for i in indexes}:
+            database[name].drop_index(outdated)
+    return created
+
+
+def _create(database: Database[dict[str, Any]], name: str, index: Index) -> None:
+    try:
+        database[name].create_index(list(index.keys), **index.options)
+    except DuplicateKeyError as error:
+        raise InfrastructureError(
+            f"collection {name}: two documents have the same {(error.details or {}).get('keyValue')}, so the "
+            f"unique index {index.name} cannot be made; remove one of them"
+        ) from None
+    except OperationFailure as error:
+        raise InfrastructureError(f"collection {name}: index {index.name} cannot be made: {error}") from None
+
+
+def verify_indexes(
+    database: Database[dict[str, Any]], declared: dict[str, tuple[Index, ...]] | None = None
+) -> list[str]:
+    """List declared indexes that are missing.
+
+    Parameters
+    ----------
+    database : pymongo.database.Database
+        Where the collections are.
+    declared : dict, optional
+        Indexes by collection; all declared ones by default.
+
+    Returns
+    -------
+    list of str
+        Missing ones, as ``collection.index``; empty when all is well.
+    """
+    missing = []
+    for name, indexes in (declared_indexes() if declared is None else declared).items():
+        present = database[name].index_information()
+        missing += [f"{name}.{index.name}" for index in indexes if index.name not in present]
+    return missing
