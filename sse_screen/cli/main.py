@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import db
+from sse_screen.cli import db, orderings
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.exceptions import SseScreenError
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 app.add_typer(db.app, name="db")
+app.add_typer(orderings.app, name="orderings")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 
 

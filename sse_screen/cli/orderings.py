@@ -1,0 +1,252 @@
+"""Commands that count, enumerate and sample the orderings of a disordered crystal."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sse_screen.exceptions import InputError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from sse_screen.structures.orderings import Ordering, OrderingCount, OrderingSpace
+
+app = typer.Typer(
+    help="Orderings of a crystal with partial occupancies: count, enumerate, sample.",
+    no_args_is_help=True,
+)
+
+_ROWS_SHOWN = 20
+
+Crystal = Annotated[str, typer.Argument(help="A structure file (CIF, ...) or the name of a prototype.")]
+OccupancyOption = Annotated[
+    str | None,
+    typer.Option("--occupancy", help="Ions per sublattice: 24d=12,96h=44 or 4a=S1Cl3 or 4a+4d=S4Cl4."),
+]
+Radius = Annotated[
+    float, typer.Option("--exclusion-radius", help="Shortest distance of two ions, in ångström.")
+]
+Symprec = Annotated[float, typer.Option("--symprec", help="Tolerance of the symmetry search, in ångström.")]
+AllowCharged = Annotated[bool, typer.Option("--allow-charged", help="Do not refuse a cell with a charge.")]
+Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", help="Write JSON lines to this file (.jsonl, .jsonl.gz); the first line is the parent."
+    ),
+]
+
+
+@app.command("count")
+def count_command(
+    crystal: Crystal,
+    occupancy: OccupancyOption = None,
+    exclusion_radius: Radius = 0.0,
+    symprec: Symprec = 0.01,
+    allow_charged: AllowCharged = False,
+    as_json: Json = False,
+) -> None:
+    """Count the orderings exactly: labelled, and unique under the space group (Burnside).
+
+    For example:
+
+    sse-screen orderings count li6ps5cl-disordered --occupancy 4a=S2Cl2,4d=S2Cl2
+
+    sse-screen orderings count llzo.cif --occupancy 24d=12,96h=44 --exclusion-radius 2.0 --json
+    """
+    space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
+    numbers = space.count()
+    if as_json:
+        typer.echo(json.dumps({"labelled": numbers.labelled, "unique": numbers.unique}))
+        return
+    typer.echo(f"{_title(space)}: {numbers.labelled:,} labelled, {numbers.unique:,} unique orderings")
+
+
+@app.command("enumerate")
+def enumerate_command(
+    crystal: Crystal,
+    occupancy: OccupancyOption = None,
+    exclusion_radius: Radius = 0.0,
+    limit: Annotated[
+        int, typer.Option(help="Refuse to enumerate more unique orderings than this.")
+    ] = 2_000_000,
+    output: Output = None,
+    symprec: Symprec = 0.01,
+    allow_charged: AllowCharged = False,
+    as_json: Json = False,
+) -> None:
+    """Enumerate the orderings that symmetry does not make equal, each with its degeneracy.
+
+    They are counted first: beyond the limit nothing is enumerated and the count is told.
+
+    For example:
+
+    sse-screen orderings enumerate li6ps5cl-disordered --occupancy 4a=S2Cl2,4d=S2Cl2
+
+    sse-screen orderings enumerate llzo.cif --occupancy 24d=12,96h=44 --exclusion-radius 2 --output all.jsonl
+    """
+    from sse_screen.structures.orderings import require_at_most
+
+    space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
+    numbers = space.count()
+    require_at_most(numbers, limit)
+    _report(space, numbers, space.enumerate(), output, as_json)
+
+
+@app.command("sample")
+def sample_command(
+    crystal: Crystal,
+    samples: Annotated[int, typer.Option(help="Number of draws.")],
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")],
+    occupancy: OccupancyOption = None,
+    exclusion_radius: Radius = 0.0,
+    output: Output = None,
+    symprec: Symprec = 0.01,
+    allow_charged: AllowCharged = False,
+    as_json: Json = False,
+) -> None:
+    """Draw labelled orderings uniformly; equivalent draws are merged and their weights added.
+
+    The sum of weight x exp(-E/kT) over a sample is an unbiased estimate of the partition function.
+
+    For example:
+
+    sse-screen orderings sample llzo.cif --occupancy 24d=9,96h=47 --exclusion-radius 2 --samples 500 --seed 1
+    """
+    import numpy as np
+
+    space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
+    numbers = space.count()
+    _report(space, numbers, space.sample(samples, np.random.default_rng(seed)), output, as_json)
+
+
+def _space(
+    crystal: str, occupancy: str | None, exclusion_radius_A: float, symprec_A: float, allow_charged: bool
+) -> OrderingSpace:
+    from sse_screen.structures.orderings import OrderingSpace, parse_occupancy
+
+    return OrderingSpace(
+        _load(crystal),
+        None if occupancy is None else parse_occupancy(occupancy),
+        exclusion_radius_A,
+        symprec_A=symprec_A,
+        check_charge=not allow_charged,
+    )
+
+
+def _load(crystal: str) -> Structure:
+    path = Path(crystal)
+    if not path.is_file():
+        from sse_screen.structures.prototypes import build_prototype
+
+        try:
+            return build_prototype(crystal)
+        except InputError as error:
+            raise InputError(f"{crystal}: no such file, and {error}") from error
+    from pymatgen.core import Structure
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Structure.from_file(path)
+    except Exception as error:
+        raise InputError(f"{crystal}: cannot be read as a crystal ({error})") from error
+
+
+def _title(space: OrderingSpace) -> str:
+    formula = " ".join(f"{species}{number}" for species, number in space.counts.items())
+    pools = ", ".join(
+        f"{pool.label}={''.join(f'{species}{number}' for species, number in pool.counts.items())}"
+        for pool in space.pools
+    )
+    return f"{formula} ({pools})"
+
+
+def _row(ordering: Ordering) -> dict[str, Any]:
+    return {
+        "id": ordering.id,
+        "degeneracy": ordering.degeneracy,
+        "weight": ordering.weight,
+        "sites": {species: list(sites) for species, sites in ordering.sites.items()},
+    }
+
+
+def _report(
+    space: OrderingSpace,
+    numbers: OrderingCount,
+    orderings: Iterator[Ordering],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    summary: dict[str, Any] = {"labelled": numbers.labelled, "unique": numbers.unique}
+    if output is not None:
+        summary["written"] = _write(space, summary, orderings, output)
+        summary["output"] = str(output)
+        typer.echo(
+            json.dumps(summary) if as_json else f"{_title(space)}: wrote {summary['written']:,} to {output}"
+        )
+    elif as_json:
+        # streamed piece by piece, so that millions need no memory
+        typer.echo(json.dumps(summary)[:-1] + ', "orderings": [', nl=False)
+        for number, ordering in enumerate(orderings):
+            typer.echo(("\n" if number == 0 else ",\n") + json.dumps(_row(ordering)), nl=False)
+        typer.echo("]}")
+    else:
+        _print_table(space, numbers, orderings)
+
+
+def _write(space: OrderingSpace, summary: dict[str, Any], orderings: Iterator[Ordering], output: Path) -> int:
+    from rich.console import Console
+    from rich.progress import track
+
+    header = {**summary, "exclusion_radius_A": space.exclusion_radius_A, "parent": space.structure.as_dict()}
+    written = 0
+    try:
+        with _open(output) as file:
+            file.write(json.dumps(header) + "\n")
+            shown = track(
+                orderings, "orderings", total=summary["unique"], console=Console(stderr=True), transient=True
+            )
+            for ordering in shown:
+                file.write(json.dumps(_row(ordering)) + "\n")
+                written += 1
+    except OSError as error:
+        raise InputError(f"--output {output}: cannot be written ({error.strerror})") from error
+    return written
+
+
+def _open(output: Path) -> IO[str]:
+    if output.suffix == ".gz":
+        return gzip.open(output, "wt", encoding="utf-8")
+    return output.open("w", encoding="utf-8")
+
+
+def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterator[Ordering]) -> None:
+    from itertools import islice
+
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=SIMPLE, title=_title(space), title_justify="left")
+    for column in ("id", "degeneracy", "weight", "sites (index in the crystal)"):
+        table.add_column(column, overflow="fold")
+    for ordering in islice(orderings, _ROWS_SHOWN):
+        sites = "; ".join(
+            f"{species}: {' '.join(map(str, found))}" for species, found in ordering.sites.items()
+        )
+        table.add_row(ordering.id, str(ordering.degeneracy), f"{ordering.weight:g}", sites)
+    Console().print(table)
+    shown = (
+        f"the first {_ROWS_SHOWN} are shown; write all with --output FILE.jsonl"
+        if table.row_count == _ROWS_SHOWN
+        else ""
+    )
+    typer.echo(f"{numbers.labelled:,} labelled, {numbers.unique:,} unique orderings {shown}".rstrip())

@@ -1,0 +1,90 @@
+"""`sse-screen orderings` as a user runs it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sse_screen.cli.main import app
+
+runner = CliRunner()
+
+
+def run(*arguments: str) -> Any:
+    result = runner.invoke(app, ["orderings", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_count_as_json() -> None:
+    assert run("count", "li6ps5cl-disordered", "--json") == {"labelled": 36, "unique": 2}
+
+
+def test_count_of_a_file(tmp_path: Path) -> None:
+    from pymatgen.io.cif import CifWriter
+
+    from sse_screen.structures.prototypes import build_prototype
+
+    file = tmp_path / "argyrodite.cif"
+    file.write_text(str(CifWriter(build_prototype("li6ps5cl-disordered"))))
+    assert run("count", str(file), "--occupancy", "4a=S1Cl3,4d=S3Cl1", "--json") == {
+        "labelled": 16,
+        "unique": 1,
+    }
+
+
+def test_enumerate_and_sample_agree() -> None:
+    listed = run("enumerate", "li6ps5cl-disordered", "--occupancy", "4a+4d=S4Cl4", "--json")
+    assert (listed["labelled"], listed["unique"], len(listed["orderings"])) == (70, 6, 6)
+    drawn = run(
+        "sample",
+        "li6ps5cl-disordered",
+        "--occupancy",
+        "4a+4d=S4Cl4",
+        "--samples",
+        "40",
+        "--seed",
+        "1",
+        "--json",
+    )
+    degeneracies = {row["id"]: row["degeneracy"] for row in listed["orderings"]}
+    assert all(degeneracies[row["id"]] == row["degeneracy"] for row in drawn["orderings"])
+    assert sum(row["weight"] for row in drawn["orderings"]) == pytest.approx(70)
+
+
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
+def test_enumerate_to_a_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    summary = run("enumerate", "li6ps5cl-disordered", "--output", str(file), "--json")
+    assert summary == {"labelled": 36, "unique": 2, "written": 2, "output": str(file)}
+    text = gzip.decompress(file.read_bytes()).decode() if name.endswith("gz") else file.read_text()
+    header, *rows = [json.loads(line) for line in text.splitlines()]
+    assert (header["unique"], len(rows), sum(row["degeneracy"] for row in rows)) == (2, 2, 36)
+    assert set(rows[0]["sites"]) == {"S", "Cl"}
+
+
+def test_table_for_people() -> None:
+    result = runner.invoke(app, ["orderings", "enumerate", "li6ps5cl-disordered"], catch_exceptions=False)
+    assert "36 labelled, 2 unique orderings" in result.stdout
+
+
+def test_bad_input_ends_with_a_message_and_status_2(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.cif"
+    broken.write_text("nonsense")
+    for arguments, message in [
+        (["count", "nowhere.cif"], "no such file"),
+        (["count", str(broken)], "cannot be read as a crystal"),
+        (["enumerate", "li6ps5cl-disordered", "--limit", "1"], "2 unique orderings"),
+    ]:
+        command = [sys.executable, "-m", "sse_screen.cli", "orderings", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
