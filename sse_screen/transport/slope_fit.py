@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sse_screen.transport.displacement_statistics import LagStatistics, WindowOverlaps
 
@@ -86,13 +86,31 @@ def describe(statistics: LagStatistics, overlaps: WindowOverlaps, start: int) ->
     return DisplacementModel(values, gaussian, max(excess, 0.0))
 
 
+def model_covariance(
+    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, fit: SlopeFit
+) -> FloatArray:
+    """Return the covariance in Å⁴ of the curve from the start of `fit` on, given its slope and intercept.
+
+    κ m ∬overlap + γ m² ∬overlap² over the pairs of windows (hops and diffusion) plus
+    δ_ij g (γ c² + 2 γ c m t_i) / n_i (vibration, g its correlation time in frames, n_i windows).
+    """
+    lags = slice(fit.start, None)
+    t, y = statistics.times_ps[lags], model.values_A2[lags]
+    per_piece = zip(statistics.ions, statistics.frames, strict=True)
+    windows = sum(ions * np.maximum(frames - statistics.lags[lags], 0) for ions, frames in per_piece)
+    c = max(fit.intercept, 1e-3 * float(y[0]))
+    noise = _VIBRATION_FRAMES * model.gaussian * (c**2 + 2 * c * fit.slope * t) / windows
+    covariance = model.hop_excess_A2 * fit.slope * overlaps.first[lags, lags]
+    covariance += model.gaussian * fit.slope**2 * overlaps.second[lags, lags]
+    # A part in 10⁹ keeps the Cholesky factor of nearly equal lags.
+    covariance[np.diag_indices_from(covariance)] += noise + 1e-9 * np.diag(covariance) + 1e-30
+    return covariance
+
+
 def fit_slope(
     statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, start: int
 ) -> SlopeFit | None:
-    """Fit y = c + m t from lag index `start` on.
-
-    The covariance of y_i and y_j is κ m ∬overlap + γ m² ∬overlap² over the pairs of windows (diffusion and
-    hops) plus δ_ij g (γ c² + 2 γ c m t_i) / n_i (vibration, g its correlation time in frames), iterated.
+    """Fit y = c + m t from lag index `start` on, with `model_covariance` iterated to its own result.
 
     Returns
     -------
@@ -104,20 +122,14 @@ def fit_slope(
     if len(t) < 3:
         return None
     design = np.stack([np.ones_like(t), t], axis=1)
-    first, second = overlaps.first[lags, lags], overlaps.second[lags, lags]
-    windows = np.array(
-        [
-            sum(n * max(f - lag, 0) for n, f in zip(statistics.ions, statistics.frames, strict=True))
-            for lag in statistics.lags[lags]
-        ]
-    )
     slope, intercept = max(float(y[-1] / t[-1]), 1e-12), 0.0
     for _ in range(_ITERATIONS):
-        c = max(intercept, 1e-3 * float(y[0]))
-        noise = _VIBRATION_FRAMES * model.gaussian * (c**2 + 2 * c * slope * t) / windows
-        covariance = model.hop_excess_A2 * slope * first + model.gaussian * slope**2 * second
-        covariance[np.diag_indices_from(covariance)] += noise + 1e-9 * np.diag(covariance) + 1e-30
-        factor = cho_factor(covariance, lower=True)
+        draft = SlopeFit(start, slope, intercept, 0.0, 0.0, 0)
+        covariance = model_covariance(statistics, overlaps, model, draft)
+        try:
+            factor = cho_factor(covariance, lower=True)
+        except LinAlgError:
+            return None
         weighted = cho_solve(factor, design)
         parameters_covariance = np.linalg.inv(design.T @ weighted)
         intercept, fitted = (float(x) for x in parameters_covariance @ (weighted.T @ y))
@@ -158,7 +170,11 @@ class StartScan:
 
 
 def scan_starts(
-    statistics: LagStatistics, overlaps: WindowOverlaps, hop_A: float, minimum_lags: int = 5
+    statistics: LagStatistics,
+    overlaps: WindowOverlaps,
+    hop_A: float,
+    minimum_lags: int = 5,
+    start: int | None = None,
 ) -> tuple[StartScan, DisplacementModel] | None:
     """Choose the start of the fit from the data, in the manner of Lepski's method.
 
@@ -179,6 +195,8 @@ def scan_starts(
         Distance between sites in Å.
     minimum_lags : int
         Lags that must be left after a start.
+    start : int, optional
+        Index of a start fixed by the caller; nothing is chosen then.
 
     Returns
     -------
@@ -197,9 +215,17 @@ def scan_starts(
     model = describe(statistics, overlaps, first_reaching(min(0.5 * square, 0.3 * curve[-1])))
     cautious = first_reaching(float(np.clip(0.6 * curve[-1], min(square, 0.6 * curve[-1]), 2 * square)))
     earliest = first_reaching(min(square, float(curve[cautious])))
-    base = fit_slope(statistics, overlaps, model, cautious)
+    if curve[-1] < square:
+        # Hardly a hop: keep out of the vibrations, which end within a small part of any run.
+        cautious = max(
+            cautious, min(int(np.searchsorted(statistics.times_ps, 0.1 * statistics.times_ps[-1])), last)
+        )
+        earliest = cautious
+    base = fit_slope(statistics, overlaps, model, cautious if start is None else start)
     if base is None:
         return None
+    if start is not None:
+        return _scan(statistics, overlaps, model, base, (start, max(last, start)), False), model
     early = fit_slope(statistics, overlaps, model, first_reaching(0.5 * square))
     agrees = early is not None and early.start < base.start and _deviation(early, base) < _AGREEMENT
     chosen = fit_slope(statistics, overlaps, model, earliest) if agrees else base

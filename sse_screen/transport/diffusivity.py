@@ -1,0 +1,314 @@
+"""Tracer diffusivity with an interval that holds, or the reasons why there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.constants
+import scipy.stats
+from numpy.typing import NDArray
+from pydantic import Field
+
+from sse_screen.documents.base import Document, Quantity
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
+from sse_screen.transport import gates as g
+from sse_screen.transport.displacement_statistics import (
+    LagStatistics,
+    WindowOverlaps,
+    geometric_lags,
+    lag_statistics,
+    window_overlaps,
+)
+from sse_screen.transport.ensemble import Ensemble, prepare_ensemble
+from sse_screen.transport.slope_fit import DisplacementModel, StartScan, describe, fit_slope, scan_starts
+
+FloatArray = NDArray[np.float64]
+
+# 1 Å²/ps in cm²/s.
+A2_PER_PS = (scipy.constants.angstrom / scipy.constants.centi) ** 2 / scipy.constants.pico
+_UNIT = "cm2/s"
+
+
+class Curve(Document):
+    """Mean squared displacement against lag time."""
+
+    times_ps: list[float] = Field(description="Lag times", json_schema_extra={"unit": "ps"})
+    values_A2: list[float] = Field(description="Mean squared displacements", json_schema_extra={"unit": "Å²"})
+
+
+class FitWindow(Document):
+    """Where and how the slope was taken, and what other starts give."""
+
+    start_ps: float = Field(description="First lag of the fit", json_schema_extra={"unit": "ps"})
+    end_ps: float = Field(description="Last lag of the fit", json_schema_extra={"unit": "ps"})
+    slope_A2_per_ps: float = Field(description="Slope", json_schema_extra={"unit": "Å²/ps"})
+    intercept_A2: float = Field(description="Intercept (vibration)", json_schema_extra={"unit": "Å²"})
+    log_error: float = Field(description="Standard error of ln D with the start dependence")
+    fit_log_error: float = Field(description="Standard error of ln D of the fit alone")
+    hop_excess_A2: float = Field(description="Effective squared hop length", json_schema_extra={"unit": "Å²"})
+    reduced_chi_squared: float = Field(description="χ² per degree of freedom")
+    starts_ps: list[float] = Field(description="All starts that were tried", json_schema_extra={"unit": "ps"})
+    diffusivities_cm2_per_s: list[float] = Field(
+        description="Diffusivity from each start", json_schema_extra={"unit": "cm2/s"}
+    )
+
+
+class TracerDiffusivity(Document):
+    """Tracer diffusivity of one mobile species with all that it was judged by."""
+
+    tracer_diffusivity: Quantity = Field(description="Tracer diffusivity with its interval and verdict")
+    estimate: Quantity = Field(
+        description="Slope over 2d and the fit's interval whatever the verdict; not to be quoted without it"
+    )
+    he_2018_log_error: float | None = Field(
+        None, description="Second opinion: relative standard deviation of He et al. 2018"
+    )
+    effective_jumps: float = Field(description="Squared displacement of all ions over the squared hop")
+    local_exponent: float | None = Field(None, description="d ln MSD / d ln t in the window")
+    local_exponent_error: float | None = Field(None, description="Its standard error")
+    hop_distance_A: float = Field(description="Distance between sites used", json_schema_extra={"unit": "Å"})
+    n_ions: int = Field(description="Mobile ions in the cell")
+    n_pieces: int = Field(description="Continuous pieces pooled")
+    total_time_ps: float = Field(description="Length of all pieces", json_schema_extra={"unit": "ps"})
+    window: FitWindow | None = Field(None, description="The fit; null when none could be made")
+    mean_squared_displacement: Curve = Field(description="Of the mobile ions")
+    framework_mean_squared_displacement: dict[str, Curve] = Field(description="Of each framework species")
+    gates: list[g.Gate] = Field(description="Every test with its outcome")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Statistics, model and chosen fit of an ensemble: what tensor and conductivity build on."""
+
+    statistics: LagStatistics
+    overlaps: WindowOverlaps
+    model: DisplacementModel | None
+    scan: StartScan | None
+    hop_A: float
+
+
+def estimate_diffusivity(
+    trajectories: Sequence[Trajectory],
+    mobile_species: str | Sequence[str],
+    framework_species: Sequence[str] | None = None,
+    *,
+    hop_distance_A: float | None = None,
+    window_ps: tuple[float, float] | None = None,
+    confidence: float = 0.95,
+) -> TracerDiffusivity:
+    """Return the tracer diffusivity of replicas and segments pooled, with its interval and verdict.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+        Replicas of one system at one temperature.
+    mobile_species : str or sequence of str
+        Symbol(s) of the mobile ion.
+    framework_species : sequence of str, optional
+        Symbols whose mean is held still; all that is not mobile if not given.
+    hop_distance_A : float, optional
+        Distance between sites in Å; the distance between neighbouring mobile ions if not given.
+    window_ps : tuple of float, optional
+        First and last lag of the fit in ps, instead of a start chosen from the data.
+    confidence : float
+        Probability of the interval.
+
+    Raises
+    ------
+    TrajectoryError
+        If the trajectories cannot be pooled, or the window is impossible.
+    SpeciesError
+        If a named species is not there.
+    """
+    ensemble = prepare_ensemble(trajectories, mobile_species, framework_species)
+    fitted = fit_ensemble(ensemble, hop_distance_A=hop_distance_A, window_ps=window_ps)
+    return judge(ensemble, fitted, confidence=confidence)
+
+
+def fit_ensemble(
+    ensemble: Ensemble, *, hop_distance_A: float | None = None, window_ps: tuple[float, float] | None = None
+) -> Fitted:
+    """Return the windowed statistics and the slope of an ensemble.
+
+    Raises
+    ------
+    TrajectoryError
+        If the hop distance is not positive or the window holds fewer than three lags.
+    """
+    hop = ensemble.neighbour_distance_A if hop_distance_A is None else hop_distance_A
+    if not hop > 0:
+        raise TrajectoryError(f"hop_distance_A: {hop} is not a positive length")
+    longest = max((len(piece) for piece in ensemble.mobile), default=0)
+    step = ensemble.time_step_ps
+    if longest < 2:
+        raise TrajectoryError("trajectories: no two frames follow one another")
+    lags = geometric_lags(longest)
+    if window_ps is not None:
+        first, last = (round(time / step) for time in window_ps)
+        if not 1 <= first < last - 1 or last >= longest:
+            raise TrajectoryError(
+                f"window_ps: {window_ps[0]} to {window_ps[1]} ps does not fit {step:.4g} ps frames of a "
+                f"{(longest - 1) * step:.6g} ps run"
+            )
+        inside = np.unique(np.round(np.geomspace(first, last, 60)).astype(int))
+        lags = np.concatenate([lags[lags < first], inside])
+    statistics = lag_statistics(ensemble.mobile, step, lags)
+    overlaps = window_overlaps(statistics)
+    start = None if window_ps is None else int(np.searchsorted(lags, first))
+    scanned = scan_starts(statistics, overlaps, hop, start=start)
+    scan, model = scanned if scanned is not None else (None, None)
+    return Fitted(statistics, overlaps, model, scan, hop)
+
+
+def quantity(
+    value: float,
+    log_error: float,
+    unit: str,
+    confidence: float,
+    verdict: str = "ok",
+    reasons: Sequence[str] = (),
+) -> Quantity:
+    """Return a positive quantity with its log-normal interval."""
+    half = float(scipy.stats.norm.ppf(0.5 + confidence / 2)) * log_error
+    return Quantity.model_validate(
+        {
+            "value": value,
+            "lower": value * float(np.exp(-half)),
+            "upper": value * float(np.exp(min(half, 500.0))),
+            "unit": unit,
+            "confidence": confidence,
+            "verdict": verdict,
+            "reasons": list(reasons),
+        }
+    )
+
+
+def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> TracerDiffusivity:
+    """Return the diffusivity of a fitted ensemble with the outcome of every gate.
+
+    Refused gates (melt, guessed images, no two independent lags) leave no number; failed ones an upper
+    limit, which is the largest of the upper bounds from all starts and the Poisson bound on jumps not seen.
+    """
+    statistics, scan, hop = fitted.statistics, fitted.scan, fitted.hop_A
+    ion_time = statistics.ion_time_ps
+    slope = 0.0 if scan is None else scan.fit.slope
+    largest = float(statistics.msd_A2.max())
+    jumps = slope * ion_time / hop**2
+    outcomes = g.sampling_gates(ensemble.sparse_steps) + g.jump_gates(largest, jumps, hop)
+    alpha: tuple[float, float] | None = None
+    if scan is not None and fitted.model is not None:
+        alpha = g.local_exponent(statistics, fitted.overlaps, fitted.model, scan.fit)
+        start_ps = float(statistics.times_ps[scan.fit.start])
+        outcomes += g.regime_gates(*alpha, scan)
+        outcomes.append(g.halves_gate(ensemble.mobile, ensemble.time_step_ps, start_ps))
+    else:
+        start_ps = float(statistics.times_ps[len(statistics.lags) // 2])
+        outcomes.append(_no_slope_gate(statistics))
+    outcomes += g.framework_gates(ensemble.framework, ensemble.time_step_ps, start_ps, slope)
+    outcomes += [g.Gate(name="run", outcome="warning", message=text) for text in ensemble.warnings]
+    estimate = Quantity(unit=_UNIT, confidence=confidence, verdict="refused", reasons=["no positive slope"])
+    if scan is not None:
+        estimate = quantity(slope / 6 * A2_PER_PS, float(np.sqrt(scan.log_variance)), _UNIT, confidence)
+    independent = ensemble.n_ions * len(ensemble.mobile) * largest / hop**2
+    return TracerDiffusivity(
+        tracer_diffusivity=_verdict(estimate, outcomes, fitted, confidence),
+        estimate=estimate,
+        he_2018_log_error=3.43 / np.sqrt(independent) + 0.04 if independent > 0 else None,
+        effective_jumps=jumps,
+        local_exponent=None if alpha is None else alpha[0],
+        local_exponent_error=None if alpha is None else alpha[1],
+        hop_distance_A=hop,
+        n_ions=ensemble.n_ions,
+        n_pieces=len(ensemble.mobile),
+        total_time_ps=ensemble.total_time_ps,
+        window=_window(fitted),
+        mean_squared_displacement=_curve(statistics),
+        framework_mean_squared_displacement={
+            symbol: _curve(lag_statistics(pieces, ensemble.time_step_ps, statistics.lags))
+            for symbol, pieces in ensemble.framework.items()
+        },
+        gates=outcomes,
+    )
+
+
+def _no_slope_gate(statistics: LagStatistics) -> g.Gate:
+    """Return why there is no slope: too few frames for a fit, or a curve that does not rise."""
+    if len(statistics.lags) < 6:
+        frames = max(statistics.frames)
+        return g.Gate(name="length", outcome="refused", message=f"{frames} frames are too few for any slope")
+    return g.Gate(name="slope", outcome="failed", message="the mean squared displacement does not rise")
+
+
+def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, confidence: float) -> Quantity:
+    """Return the quantity that the outcomes of the gates leave."""
+    reasons = [gate.message for gate in outcomes if gate.outcome in ("refused", "failed")]
+    reasons += [f"warning: {gate.message}" for gate in outcomes if gate.outcome == "warning"]
+    kinds = {gate.outcome for gate in outcomes}
+    common: dict[str, Any] = {"unit": _UNIT, "confidence": confidence, "reasons": reasons}
+    if "refused" in kinds:
+        return Quantity(verdict="refused", **common)
+    if "failed" not in kinds:
+        return estimate.model_copy(update={"verdict": "diffusive", "reasons": reasons})
+    upper = upper_limit(fitted, confidence)
+    return Quantity(verdict="upper_limit", value=estimate.value, lower=0.0, upper=upper, **common)
+
+
+def upper_limit(fitted: Fitted, confidence: float) -> float:
+    """Return a diffusivity in cm²/s that the true one does not exceed at the given (two-sided) confidence.
+
+    The larger of the upper bounds from all starts of the fit and of the Poisson bound: if n effective jumps
+    were seen, the mean number is below χ²(2n + 2)/2.
+    """
+    statistics, scan = fitted.statistics, fitted.scan
+    tail = 0.5 + confidence / 2
+    slope = 0.0 if scan is None else scan.fit.slope
+    jumps = slope * statistics.ion_time_ps / fitted.hop_A**2
+    most = float(scipy.stats.chi2.ppf(tail, 2 * jumps + 2)) / 2
+    bounds = [most * fitted.hop_A**2 / statistics.ion_time_ps]
+    if scan is not None:
+        z = float(scipy.stats.norm.ppf(tail))
+        bounds.append(slope * float(np.exp(min(z * np.sqrt(scan.log_variance), 50.0))))
+        # A start whose error exceeds a factor e says nothing about the slope.
+        each = zip(scan.slopes, scan.log_errors, strict=True)
+        bounds += [value * float(np.exp(z * error)) for value, error in each if error < 0.5]
+    return max(bounds) / 6 * A2_PER_PS
+
+
+def _curve(statistics: LagStatistics) -> Curve:
+    """Return the curve of some statistics."""
+    return Curve(times_ps=statistics.times_ps.tolist(), values_A2=statistics.msd_A2.tolist())
+
+
+def _window(fitted: Fitted) -> FitWindow | None:
+    """Return the description of the fit, None if there is none."""
+    scan, model, times = fitted.scan, fitted.model, fitted.statistics.times_ps
+    if scan is None or model is None:
+        return None
+    fit = scan.fit
+    return FitWindow(
+        start_ps=float(times[fit.start]),
+        end_ps=float(times[-1]),
+        slope_A2_per_ps=fit.slope,
+        intercept_A2=fit.intercept,
+        log_error=float(np.sqrt(scan.log_variance)),
+        fit_log_error=fit.log_error,
+        hop_excess_A2=model.hop_excess_A2,
+        reduced_chi_squared=fit.chi_squared / max(fit.degrees_of_freedom, 1),
+        starts_ps=list(scan.starts_ps),
+        diffusivities_cm2_per_s=[slope / 6 * A2_PER_PS for slope in scan.slopes],
+    )
+
+
+def slope_at_start(statistics: LagStatistics, start_ps: float) -> tuple[float, float] | None:
+    """Return slope in Å²/ps and standard error of its logarithm, from a start fixed elsewhere.
+
+    Used for projections and collective coordinates, which are too noisy to choose a start of their own.
+    Returns None if the slope is not positive or fewer than three lags are left.
+    """
+    start = int(np.searchsorted(statistics.times_ps, start_ps * (1 - 1e-6)))
+    if len(statistics.lags) - start < 3:
+        return None
+    overlaps = window_overlaps(statistics)
+    fit = fit_slope(statistics, overlaps, describe(statistics, overlaps, start), start)
+    return None if fit is None else (fit.slope, fit.log_error)
