@@ -271,3 +271,13 @@ def _difference_variance(early: SlopeFit, late: SlopeFit) -> float:
 def _deviation(early: SlopeFit, late: SlopeFit) -> float:
     """Return the difference of ln(slope) of two nested fits in standard errors."""
     return float(abs(np.log(early.slope / late.slope)) / np.sqrt(_difference_variance(early, late)))
+
+
+def slope_weights(
+    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, fit: SlopeFit
+) -> FloatArray:
+    """Return the weights w with slope = Σ w_i y_i over the lags from the start of `fit` on."""
+    t = statistics.times_ps[fit.start :]
+    design = np.stack([np.ones_like(t), t], axis=1)
+    weighted = np.linalg.solve(model_covariance(statistics, overlaps, model, fit), design)
+    return np.asarray((np.linalg.inv(design.T @ weighted) @ weighted.T)[1])
