@@ -10,9 +10,12 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from sse_screen.potentials.chgnet_torch import Evaluation
+from sse_screen.exceptions import InputError
 from sse_screen.potentials.chgnet_weights import CHGNetWeights
+from sse_screen.potentials.evaluation import Evaluation
 from sse_screen.potentials.graph import CrystalGraph, build_graph
+
+N_ELEMENTS = 94
 
 
 class Engine(Protocol):
@@ -68,7 +71,7 @@ class FastCHGNetCalculator(Calculator):
     ]
 
     def __init__(self, engine: Engine, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.engine = engine
 
     def calculate(
@@ -91,6 +94,9 @@ class FastCHGNetCalculator(Calculator):
         super().calculate(atoms, properties or ["energy"], system_changes)  # type: ignore[no-untyped-call]
         crystal: Atoms = self.atoms  # type: ignore[assignment]
         weights = self.engine.weights
+        unknown = sorted(set(crystal.symbols[crystal.numbers > N_ELEMENTS]))
+        if unknown:
+            raise InputError(f"elements {', '.join(unknown)}: CHGNet knows hydrogen to plutonium only")
         graph = build_graph(
             crystal.numbers,
             crystal.positions,

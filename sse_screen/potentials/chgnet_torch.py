@@ -1,8 +1,11 @@
-"""CHGNet by torch operations on any device: one backward pass to the bond vectors, no parameter gradients."""
+"""CHGNet by torch operations on any device: one backward pass to the bond vectors, no parameter gradients.
+
+Geometry is in double precision, features in single precision.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,26 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sse_screen.potentials.chgnet_weights import WIDTH, CHGNetWeights, GatedLayer
-from sse_screen.potentials.graph import CrystalGraph, angle_pairs
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a potential gives for one graph.
-
-    Attributes
-    ----------
-    site_energies : NDArray
-        (n_atoms,) float64, eV.
-    bond_gradient : NDArray
-        (n_bonds, 3) float64, derivative of the energy by each bond vector, eV/Å.
-    magmoms : NDArray
-        (n_atoms,) float64, Bohr magnetons.
-    """
-
-    site_energies: NDArray
-    bond_gradient: NDArray
-    magmoms: NDArray
+from sse_screen.potentials.evaluation import Evaluation
+from sse_screen.potentials.graph import CrystalGraph
 
 
 def _to_device(value: Any, device: torch.device) -> Any:
@@ -88,7 +73,7 @@ class TorchCHGNet:
         Evaluation
             Energies by site, derivatives by bond.
         """
-        vectors = torch.tensor(graph.bond_vectors, dtype=torch.float32, device=self.device)
+        vectors = torch.tensor(graph.bond_vectors, dtype=torch.float64, device=self.device)
         vectors.requires_grad_(graph.n_bonds > 0)
         site_energies, magmoms = self._forward(graph, vectors)
         gradient = np.zeros((graph.n_bonds, 3))
@@ -114,19 +99,19 @@ class TorchCHGNet:
             - p * (p + 1) / 2 * scaled ** (p + 2)
         )
         envelope = torch.where(scaled < 1, envelope, 0.0)
-        return (envelope / lengths * (2 / cutoff) ** 0.5)[:, None] * torch.sin(
-            torch.outer(scaled, frequencies)
-        )
+        amplitude = envelope / lengths * (2 / cutoff) ** 0.5
+        return (amplitude[:, None] * torch.sin(torch.outer(scaled, frequencies.double()))).float()
 
     def _angle_basis(self, graph: CrystalGraph, directions: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Fourier basis of the angles between short edges."""
         bond = self._index(graph.short_bond)
-        sign = torch.from_numpy(graph.short_sign.astype(np.float32)).to(self.device)
+        sign = torch.from_numpy(graph.short_sign).to(self.device)
         edges = directions[bond] * sign[:, None]
         angle = torch.acos((edges[first] * edges[second]).sum(dim=1) * (1 - 1e-6))
-        phase = torch.outer(angle, self._w.angle_frequencies)
+        phase = torch.outer(angle, self._w.angle_frequencies.double())
         constant = torch.full_like(angle[:, None], 0.5**0.5)
-        return torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1) / np.sqrt(np.pi)
+        basis = torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1)
+        return (basis / np.sqrt(np.pi)).float()
 
     def _forward(self, graph: CrystalGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:
         w = self._w
@@ -135,7 +120,7 @@ class TorchCHGNet:
         bonds, weights = basis @ w.bond_embedding, basis @ w.bond_weights
         atoms = w.atom_embedding[self._index(graph.atomic_numbers - 1)]
         edge_bond, neighbor = self._index(graph.edge_bond), self._index(graph.edge_neighbor)
-        center = self._index(np.repeat(np.arange(graph.n_atoms), np.diff(graph.edge_start)))
+        center = self._index(graph.edge_center)
         edge_weights = weights[edge_bond]
         angular = _AngularPart(self, graph, vectors / lengths[:, None], lengths) if graph.n_angles else None
         magmoms = torch.zeros(graph.n_atoms)
@@ -160,10 +145,10 @@ class _AngularPart:
 
     def __init__(self, model: TorchCHGNet, graph: CrystalGraph, directions: Tensor, lengths: Tensor) -> None:
         w, index = model._w, model._index
-        first, second = angle_pairs(graph.short_start)
+        first, second = graph.angle_first, graph.angle_second
         self.layers = w
         self.n_short = graph.n_short
-        self.center = index(np.repeat(np.arange(graph.n_atoms), np.diff(graph.short_start))[first])
+        self.center = index(graph.short_center[first])
         self.bond_i, self.bond_j = index(graph.short_bond[first]), index(graph.short_bond[second])
         self.angles = (
             model._angle_basis(graph, directions[: self.n_short], index(first), index(second))

@@ -26,6 +26,8 @@ _REQUIRED = {
     "atom_conv_hidden_dim": WIDTH,
     "bond_conv_hidden_dim": WIDTH,
     "angle_layer_hidden_dim": 0,
+    "num_radial": 31,
+    "num_angular": 31,
     "update_bond": True,
     "update_angle": True,
     "mlp_first": True,

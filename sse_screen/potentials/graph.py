@@ -37,14 +37,16 @@ class CrystalGraph:
         How many of the bonds (the first ones) are in the bond graph.
     edge_bond, edge_neighbor : NDArray
         (2 n_bonds,) int64, bond and far atom of each directed edge.
-    edge_start : NDArray
-        (n_atoms + 1,) int64, where each atom's edges start.
+    edge_center : NDArray
+        (2 n_bonds,) int64, near atom of each directed edge.
     short_bond : NDArray
         (2 n_short,) int64, bond of each directed edge of the bond graph.
     short_sign : NDArray
         (2 n_short,) float64, 1 where the edge's centre is the bond's atom i, else -1.
-    short_start : NDArray
-        (n_atoms + 1,) int64, where each atom's short edges start.
+    short_center : NDArray
+        (2 n_short,) int64, centre of each directed edge of the bond graph.
+    angle_first, angle_second : NDArray
+        (n_angles,) int64, short edges of each angle.
     """
 
     atomic_numbers: NDArray
@@ -53,10 +55,12 @@ class CrystalGraph:
     n_short: int
     edge_bond: NDArray
     edge_neighbor: NDArray
-    edge_start: NDArray
+    edge_center: NDArray
     short_bond: NDArray
     short_sign: NDArray
-    short_start: NDArray
+    short_center: NDArray
+    angle_first: NDArray
+    angle_second: NDArray
 
     @property
     def n_atoms(self) -> int:
@@ -71,8 +75,7 @@ class CrystalGraph:
     @property
     def n_angles(self) -> int:
         """Number of ordered pairs of short bonds that share their centre."""
-        counts = np.diff(self.short_start)
-        return int(np.sum(counts * (counts - 1)))
+        return len(self.angle_first)
 
 
 @njit(cache=True)
@@ -148,6 +151,26 @@ def _directed_edges(bond_atoms: NDArray, n_atoms: int) -> tuple[NDArray, NDArray
     return edge_bond, edge_neighbor, sign, start
 
 
+@njit(cache=True)
+def _angle_pairs(short_start: NDArray) -> tuple[NDArray, NDArray]:
+    """First and second edge of every ordered pair of short edges that share their centre."""
+    total = 0
+    for atom in range(len(short_start) - 1):
+        count = short_start[atom + 1] - short_start[atom]
+        total += count * (count - 1)
+    first = np.empty(total, dtype=np.int64)
+    second = np.empty(total, dtype=np.int64)
+    angle = 0
+    for atom in range(len(short_start) - 1):
+        for a in range(short_start[atom], short_start[atom + 1]):
+            for b in range(short_start[atom], short_start[atom + 1]):
+                if a != b:
+                    first[angle] = a
+                    second[angle] = b
+                    angle += 1
+    return first, second
+
+
 def _bonds(
     positions: NDArray, cell: NDArray, periodic: NDArray, cutoff_A: float
 ) -> tuple[NDArray, NDArray, NDArray]:
@@ -212,6 +235,7 @@ def build_graph(
     InputError
         A cell without volume, values that are not finite, or two atoms in one place.
     """
+    numbers = np.asarray(atomic_numbers, dtype=np.int64)
     periodic = np.ascontiguousarray(periodic, dtype=np.bool_)
     atoms, vectors, lengths = _bonds(
         np.asarray(positions, dtype=float), np.asarray(cell, dtype=float), periodic, cutoff_A
@@ -224,46 +248,18 @@ def build_graph(
     atoms, vectors, n_short = atoms[order], vectors[order], int(short.sum())
     edge_bond, edge_neighbor, _, edge_start = _directed_edges(atoms, len(positions))
     short_bond, _, short_sign, short_start = _directed_edges(atoms[:n_short], len(positions))
+    angle_first, angle_second = _angle_pairs(short_start)
     return CrystalGraph(
-        atomic_numbers=np.asarray(atomic_numbers, dtype=np.int64),
+        atomic_numbers=numbers,
         bond_atoms=atoms,
         bond_vectors=vectors,
         n_short=n_short,
         edge_bond=edge_bond,
         edge_neighbor=edge_neighbor,
-        edge_start=edge_start,
+        edge_center=np.repeat(np.arange(len(positions)), np.diff(edge_start)),
         short_bond=short_bond,
         short_sign=short_sign,
-        short_start=short_start,
+        short_center=np.repeat(np.arange(len(positions)), np.diff(short_start)),
+        angle_first=angle_first,
+        angle_second=angle_second,
     )
-
-
-@njit(cache=True)
-def angle_pairs(short_start: NDArray) -> tuple[NDArray, NDArray]:
-    """List the ordered pairs of short edges that share their centre.
-
-    Parameters
-    ----------
-    short_start : NDArray
-        (n_atoms + 1,) int64, of a :class:`CrystalGraph`.
-
-    Returns
-    -------
-    tuple of NDArray
-        First and second short edge of each angle, (n_angles,) int64 each, sorted by the first.
-    """
-    total = 0
-    for atom in range(len(short_start) - 1):
-        count = short_start[atom + 1] - short_start[atom]
-        total += count * (count - 1)
-    first = np.empty(total, dtype=np.int64)
-    second = np.empty(total, dtype=np.int64)
-    angle = 0
-    for atom in range(len(short_start) - 1):
-        for a in range(short_start[atom], short_start[atom + 1]):
-            for b in range(short_start[atom], short_start[atom + 1]):
-                if a != b:
-                    first[angle] = a
-                    second[angle] = b
-                    angle += 1
-    return first, second

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
     from chgnet.model import CHGNet
 
+    from sse_screen.potentials.calculator import Engine
     from sse_screen.potentials.chgnet_weights import CHGNetWeights
 
 
@@ -102,10 +103,40 @@ def load_calculator(
 
             return CHGNetCalculator(load_chgnet(potential.path), use_device=device)
     from sse_screen.potentials.calculator import FastCHGNetCalculator
+
+    return FastCHGNetCalculator(load_engine(name, device=device))
+
+
+def load_engine(name: str, *, device: str | None = None) -> Engine:
+    """Load the fast evaluation of a potential without a calculator around it.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`load_calculator`.
+    device : str, optional
+        As for :func:`load_calculator`; compiled loops on the CPU, torch elsewhere.
+
+    Returns
+    -------
+    Engine
+        Evaluates graphs.
+
+    Raises
+    ------
+    InputError
+        As for :func:`load_calculator`.
+    """
+    potential = find_potential(name)
+    device = _device(device)
+    weights = _weights(potential.path, potential.identity.weights_sha256)
+    if device == "cpu":
+        from sse_screen.potentials.chgnet_compiled import CompiledCHGNet
+
+        return CompiledCHGNet(weights)
     from sse_screen.potentials.chgnet_torch import TorchCHGNet
 
-    weights = _weights(potential.path, potential.identity.weights_sha256)
-    return FastCHGNetCalculator(TorchCHGNet(weights, device))
+    return TorchCHGNet(weights, device)
 
 
 def _device(device: str | None) -> str:
