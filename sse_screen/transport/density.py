@@ -64,10 +64,13 @@ class DensityPeaks(NamedTuple):
         Centroids of the density around the maxima, in [0, 1).
     heights_per_A3 : ndarray, shape (n_peaks,)
         Density of the highest voxel, Å^-3.
+    occupancies : ndarray, shape (n_peaks,)
+        Integral of the density within half the separation asked for.
     """
 
     fractional: Array
     heights_per_A3: Array
+    occupancies: Array
 
 
 def aligned_fractional_positions(
@@ -258,8 +261,9 @@ def density_peaks(
                 continue
         kept.append(int(candidate))
     radius = 0.5 * minimum_separation_A
-    centroids = [_centroid(density, indices[k], radius) for k in kept]
-    return DensityPeaks(np.array(centroids).reshape(-1, 3), heights[kept])
+    found = [_centroid(density, indices[k], radius) for k in kept]
+    centroids = np.array([centre for centre, _ in found]).reshape(-1, 3)
+    return DensityPeaks(centroids, heights[kept], np.array([held for _, held in found]))
 
 
 def minimum_image_distances(fractional_offsets: Array, cell_A: Array) -> Array:
@@ -310,13 +314,13 @@ def minimum_image_vectors(fractional_offsets: Array, cell_A: Array) -> Array:
     return best
 
 
-def _centroid(density: DensityGrid, index: NDArray[np.int64], radius_A: float) -> Array:
-    """Mean position, weighted by density, of the voxels within a radius of one of them."""
+def _centroid(density: DensityGrid, index: NDArray[np.int64], radius_A: float) -> tuple[Array, float]:
+    """Mean position and integral of the density within a radius of a grid point."""
     shape = np.array(density.shape)
     steps, offsets = _grid_steps(density, radius_A)
     weights = density.values_per_A3[tuple(((index + steps) % shape).T)]
     centre = index / shape + np.average(offsets, axis=0, weights=weights)
-    return np.asarray(centre % 1.0)
+    return np.asarray(centre % 1.0), float(weights.sum() * density.voxel_volume_A3)
 
 
 def _grid_steps(density: DensityGrid, radius_A: float) -> tuple[NDArray[np.int64], Array]:
