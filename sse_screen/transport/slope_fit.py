@@ -80,7 +80,7 @@ def describe(statistics: LagStatistics, overlaps: WindowOverlaps, start: int) ->
     mean_share = np.einsum("l,lxy->xy", weight / weight.sum(), share)
     gaussian = float(np.clip(2 * np.trace(mean_share @ mean_share), 2 / 3, 2.0))
     y, v = values[lags], statistics.variance_A4[lags]
-    weight = weight / np.maximum(y, 1e-300) ** 2
+    weight = weight / np.maximum(y, 1e-12) ** 2
     spread = gaussian * np.diag(overlaps.second)[lags] * (y / statistics.times_ps[lags]) ** 2
     excess = float((weight * y * (v + spread - gaussian * y**2)).sum() / max((weight * y**2).sum(), 1e-300))
     return DisplacementModel(values, gaussian, max(excess, 0.0))
