@@ -52,6 +52,7 @@ class ConfigurationResult(Document):
 
     configuration_id: str = Field(description="Content id of the ordering before relaxation")
     degeneracy: int = Field(description="Symmetry-equivalent orderings it stands for", ge=1)
+    weight: float = Field(description="What it stands for in a sum over labelled orderings", gt=0)
     energy_eV_per_cell: float = Field(description="Relaxed energy", json_schema_extra={"unit": "eV/cell"})
     maximum_force_eV_per_A: float = Field(
         description="Largest force left", json_schema_extra={"unit": "eV/angstrom"}

@@ -44,6 +44,29 @@ class FolderBusyError(InfrastructureError):
     """Another process is running in the folder."""
 
 
+class TimedCalculator:
+    """Count the seconds that a calculator spends computing; everything else is left as it is.
+
+    Parameters
+    ----------
+    calculator : ase calculator
+        Its ``calculate`` is wrapped; wrapping again replaces the earlier wrapper.
+    """
+
+    def __init__(self, calculator: Calculator) -> None:
+        self.seconds = 0.0
+        inner: Any = type(calculator).calculate
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return inner(calculator, *args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        calculator.calculate = timed  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True)
 class MolecularDynamicsResult:
     """A finished run: where its trajectory is and what it cost.
@@ -162,11 +185,11 @@ class _Run:
         self.atoms, self.protocol, self.temperature_K, self.folder = atoms, protocol, temperature_K, folder
         self.rng = np.random.default_rng(seed)
         self.frame = 0
-        self.potential_time_s = 0.0
+        self.earlier_potential_time_s = 0.0
         self.total_time_s = 0.0
         self.n_segments = 0
         atoms.calc = calculator
-        self._time_potential(calculator)
+        self.timer = TimedCalculator(calculator)
         checkpoint = folder / "checkpoint.pickle"
         state = pickle.loads(checkpoint.read_bytes()) if checkpoint.exists() else None
         if state is None:
@@ -178,17 +201,10 @@ class _Run:
         else:
             self._restore(state)
 
-    def _time_potential(self, calculator: Calculator) -> None:
-        inner: Any = type(calculator).calculate
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return inner(calculator, *args, **kwargs)
-            finally:
-                self.potential_time_s += time.perf_counter() - started
-
-        calculator.calculate = timed  # type: ignore[method-assign]
+    @property
+    def potential_time_s(self) -> float:
+        """Seconds in the potential, of all attempts that left a checkpoint."""
+        return self.earlier_potential_time_s + self.timer.seconds
 
     def temperature(self) -> float:
         """Temperature (K) with the centre of mass at rest: 3N - 3 degrees of freedom."""
@@ -283,7 +299,7 @@ class _Run:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.frame, self.n_segments = state["frame"], state["n_segments"]
-        self.potential_time_s, self.total_time_s = state["timing"]
+        self.earlier_potential_time_s, self.total_time_s = state["timing"]
         self.atoms.set_cell(state["cell"], scale_atoms=False)
         self.atoms.set_positions(state["positions"])
         self.atoms.set_momenta(state["momenta"])

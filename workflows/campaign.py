@@ -1,0 +1,178 @@
+"""The campaign file: what to compute, checked field by field before anything is submitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.exceptions import InputError
+
+Temperatures = Annotated[list[PositiveFloat], Field(min_length=1)]
+MOBILE_ION_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Ag": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3, "F": -1}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CrystalSource(_Section):
+    """Where a crystal comes from: the library or a file, and how its disorder is resolved."""
+
+    prototype: str | None = Field(None, description="Name in the library (sse-screen prototypes)")
+    file: Path | None = Field(None, description="CIF, POSCAR …; relative paths count from the campaign file")
+    name: str | None = Field(None, description="Name in tables; the prototype or file name otherwise")
+    order: Literal["ewald", "random"] | None = Field(
+        None, description="How partial occupancies become one ordered cell; without it they are refused"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.prototype is None) == (self.file is None):
+            raise ValueError("give exactly one of prototype and file")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name in tables and messages."""
+        if self.name is not None:
+            return self.name
+        return self.prototype if self.prototype is not None else Path(str(self.file)).stem
+
+
+class Material(CrystalSource):
+    """A crystal whose conductivity is wanted."""
+
+    mobile_ion: str = Field("Li", description="Mobile element")
+    charge_number: int | None = Field(None, description="Charge of the mobile ion; known for common ones")
+    temperatures_K: Temperatures | None = Field(None, description="Instead of the common ones")
+    minimum_length_A: PositiveFloat | None = Field(None, description="Instead of the common one")
+
+
+class Dynamics(_Section):
+    """Molecular dynamics of all materials."""
+
+    temperatures_K: Temperatures
+    replicas: int = Field(1, ge=1, le=100, description="Runs a temperature, with different seeds")
+    minimum_length_A: PositiveFloat = Field(8.0, description="Smallest perpendicular width of the supercell")
+    protocol: MolecularDynamicsProtocol = MolecularDynamicsProtocol()
+
+
+class Hull(_Section):
+    """A composition space and the phases that compete in it."""
+
+    space: list[str] = Field(min_length=2, description="Elements of the space")
+    entries: list[CrystalSource] = Field(min_length=1, description="Competing phases")
+
+
+class Orderings(CrystalSource):
+    """A disordered crystal whose orderings are relaxed and summed to a free energy."""
+
+    occupancy: dict[str, int | dict[str, int]] | None = Field(
+        None, description="Ions by sublattice, such as {24d: 12, 96h: 44}; mean occupancies by default"
+    )
+    exclusion_radius_A: float = Field(0.0, ge=0, description="Shortest distance of two ions")
+    temperatures_K: Temperatures = [300.0, 600.0, 1000.0]
+    maximum_configurations: int = Field(200, ge=1, description="Above it a sample of this size is drawn")
+    batch_size: int = Field(100, ge=1, le=1000, description="Configurations a job")
+    relax_cell: bool = Field(False, description="Relax the cell too")
+
+
+class Campaign(_Section):
+    """Everything that one ``sse-screen submit`` adds."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the campaign")
+    potential: str = Field("chgnet", description="Name or path of the potential")
+    seed: int = Field(1, ge=0, description="First seed of all runs")
+    relaxation: RelaxationProtocol = RelaxationProtocol()
+    molecular_dynamics: Dynamics | None = None
+    materials: list[Material] = Field(default_factory=list)
+    hulls: list[Hull] = Field(default_factory=list)
+    orderings: list[Orderings] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not (self.materials or self.hulls or self.orderings):
+            raise ValueError("nothing to do: give at least one of materials, hulls and orderings")
+        if self.materials and self.molecular_dynamics is None:
+            raise ValueError("materials need a molecular_dynamics section (temperatures_K at least)")
+        labels = [m.label for m in self.materials]
+        doubled = sorted({label for label in labels if labels.count(label) > 1})
+        if doubled:
+            raise ValueError(f"materials: {', '.join(doubled)} is named twice; give each its own name")
+        return self
+
+
+def load_campaign(path: Path) -> Campaign:
+    """Read and check a campaign file.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file; crystal files in it are taken relative to its folder.
+
+    Returns
+    -------
+    Campaign
+        Checked fields; the crystals themselves are checked by :func:`plan_campaign`.
+
+    Raises
+    ------
+    InputError
+        Naming file, field, value and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping with name, materials …; see docs/campaign.md")
+    try:
+        campaign = Campaign.model_validate(content)
+    except ValidationError as error:
+        raise InputError("\n".join(_problems(path, error))) from None
+    for source in _sources(campaign):
+        if source.file is not None:
+            source.file = path.parent / source.file
+    return campaign
+
+
+def _sources(campaign: Campaign) -> list[CrystalSource]:
+    entries = [entry for hull in campaign.hulls for entry in hull.entries]
+    return [*campaign.materials, *entries, *campaign.orderings]
+
+
+def _problems(path: Path, error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"]) or "the file"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key; allowed here: {', '.join(_allowed(problem['loc']))}"
+        given = "" if isinstance(problem["input"], dict | list) else f" (given: {problem['input']!r})"
+        lines.append(f"{path}: {field}: {message}{given}")
+    return lines
+
+
+def _allowed(location: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Campaign
+    for part in location[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_of(model.model_fields[part].annotation) or model
+    return sorted(model.model_fields)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_of(argument)
+        if found is not None:
+            return found
+    return None

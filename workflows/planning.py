@@ -1,0 +1,218 @@
+"""From a checked campaign to jobflow flows: every crystal is built and checked before anything is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobflow import Flow
+from pymatgen.core import Element, Structure
+
+from sse_screen.documents.base import BlobReference, PotentialIdentity
+from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.exceptions import InputError
+from sse_screen.potentials.registry import resolve_potential
+from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
+from sse_screen.structures.identity import structure_hash
+from sse_screen.structures.loading import load_structure
+from sse_screen.structures.ordering import order_structure
+from sse_screen.structures.orderings import count_orderings, enumerate_orderings
+from sse_screen.structures.prototypes import build_prototype
+from sse_screen.structures.supercells import supercell_with_minimum_length
+from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
+from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
+from sse_screen.workflows.relaxation import ConfigurationBatchMaker, RelaxationMaker, pack_structures
+
+PutBlob = Callable[[bytes, str], BlobReference]
+LARGEST_CELL_ATOMS = 5000
+
+
+@dataclass(frozen=True)
+class PlannedOrderings:
+    """One disordered crystal of the campaign, its orderings packed in batches not yet uploaded."""
+
+    label: str
+    maker: ConfigurationBatchMaker
+    parent: dict[str, Any]
+    batches: list[tuple[bytes, dict[str, tuple[int, float]]]]
+
+    def flow(self, put_blob: PutBlob) -> Flow:
+        """Upload the batches and compose their jobs.
+
+        Parameters
+        ----------
+        put_blob : callable
+            Stores bytes of a content type and gives their reference.
+
+        Returns
+        -------
+        Flow
+            One job a batch.
+        """
+        jobs = []
+        for number, (packed, weights) in enumerate(self.batches, 1):
+            batch = put_blob(packed, "application/zstd+json")
+            made = self.maker.make(batch, weights, self.parent)
+            made.name = f"{self.label} configurations {number} of {len(self.batches)}"
+            jobs.append(made)
+        return Flow(jobs, name=f"{self.label} orderings")
+
+
+@dataclass
+class Plan:
+    """All that a campaign will submit."""
+
+    campaign: Campaign
+    potential: PotentialIdentity
+    flows: list[Flow] = field(default_factory=list)
+    orderings: list[PlannedOrderings] = field(default_factory=list)
+
+    @property
+    def n_jobs(self) -> int:
+        """Jobs in all."""
+        return sum(len(flow.jobs) for flow in self.flows) + sum(len(o.batches) for o in self.orderings)
+
+
+def plan_campaign(campaign: Campaign) -> Plan:
+    """Build every crystal and flow of a campaign; refuse it whole when anything is wrong.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Checked fields.
+
+    Returns
+    -------
+    Plan
+        Nothing has been written anywhere.
+
+    Raises
+    ------
+    InputError
+        Listing every crystal that is refused, with its place in the file and the reason.
+    """
+    plan = Plan(campaign, resolve_potential(campaign.potential))
+    problems: list[str] = []
+    spaces = [_space(hull.space, problems, f"hulls.{i}.space") for i, hull in enumerate(campaign.hulls)]
+
+    def attempt(where: str, add: Callable[[], None]) -> None:
+        try:
+            add()
+        except InputError as error:
+            problems.append(f"{where}: {error}")
+
+    for i, material in enumerate(campaign.materials):
+        attempt(f"materials.{i}", lambda m=material, n=i: plan.flows.append(_diffusion(plan, m, n, spaces)))
+    for i, hull in enumerate(campaign.hulls):
+        for j, entry in enumerate(hull.entries):
+            where = f"hulls.{i}.entries.{j}"
+            attempt(where, lambda e=entry, s=spaces[i]: plan.flows.append(_competing(plan, e, s)))
+    for i, orderings in enumerate(campaign.orderings):
+        attempt(f"orderings.{i}", lambda o=orderings: plan.orderings.append(_orderings(plan, o)))
+    if problems:
+        raise InputError("\n".join(problems))
+    return plan
+
+
+def _space(elements: list[str], problems: list[str], where: str) -> str:
+    unknown = [e for e in elements if not Element.is_valid_symbol(e)]
+    if unknown:
+        problems.append(f"{where}: {', '.join(unknown)} is no element")
+    return "-".join(sorted(set(elements)))
+
+
+def _crystal(source: CrystalSource) -> Structure:
+    if source.prototype is not None:
+        return build_prototype(source.prototype)
+    assert source.file is not None  # one of the two is given
+    return load_structure(source.file)
+
+
+def _ordered(source: CrystalSource, seed: int) -> Structure:
+    structure = _crystal(source)
+    check_neutral(structure, name=source.label)
+    if is_disordered(structure):
+        if source.order is None:
+            raise InputError(
+                f"{source.label} has partial occupancies ({structure.composition.reduced_formula}); say how it is "
+                "to be ordered (order: ewald or order: random), or list it under orderings"
+            )
+        structure = order_structure(structure, source.order, seed=seed, name=source.label)
+    structure.remove_oxidation_states()
+    return Structure.from_sites(structure.get_sorted_structure().sites)
+
+
+def _spaces_of(structure: Structure, spaces: list[str]) -> list[str]:
+    elements = {element.symbol for element in structure.composition.elements}
+    return [space for space in spaces if elements <= set(space.split("-"))]
+
+
+def _diffusion(plan: Plan, material: Material, number: int, spaces: list[str]) -> Flow:
+    campaign, dynamics = plan.campaign, plan.campaign.molecular_dynamics
+    assert dynamics is not None  # checked by the campaign
+    structure = _ordered(material, campaign.seed)
+    check_mobile_ion(structure, material.mobile_ion, material.label)
+    charge_number = material.charge_number or MOBILE_ION_CHARGES.get(material.mobile_ion)
+    if charge_number is None:
+        raise InputError(f"{material.label}: give charge_number, the charge of {material.mobile_ion}")
+    length = material.minimum_length_A or dynamics.minimum_length_A
+    n_atoms = len(supercell_with_minimum_length(structure, length))
+    if n_atoms > LARGEST_CELL_ATOMS:
+        raise InputError(f"{material.label}: minimum_length_A {length} makes a cell of {n_atoms} atoms")
+    maker = DiffusionFlowMaker(
+        relaxation=RelaxationMaker(plan.potential, campaign.relaxation),
+        dynamics=MolecularDynamicsMaker(plan.potential, dynamics.protocol, length),
+        temperatures_K=tuple(material.temperatures_K or dynamics.temperatures_K),
+        replicas=dynamics.replicas,
+        seed=campaign.seed + 1000 * number,
+    )
+    in_spaces = _spaces_of(structure, spaces)
+    return maker.make(structure, material.label, material.mobile_ion, charge_number, in_spaces)
+
+
+def _competing(plan: Plan, entry: CrystalSource, space: str) -> Flow:
+    structure = _ordered(entry, plan.campaign.seed)
+    if not _spaces_of(structure, [space]):
+        raise InputError(f"{entry.label} ({structure.composition.reduced_formula}) is not in {space}")
+    made = RelaxationMaker(plan.potential, plan.campaign.relaxation).make(structure, entry.label, [space])
+    made.name = f"{entry.label} relaxation"
+    return Flow([made], name=f"{entry.label} hull entry")
+
+
+def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
+    parent = _crystal(section)
+    if not is_disordered(parent):
+        raise InputError(f"{section.label} has no partial occupancies, so there is nothing to order")
+    options = (parent, section.occupancy, section.exclusion_radius_A)
+    count = count_orderings(*options)
+    found = list(enumerate_orderings(*options, limit=section.maximum_configurations, seed=plan.campaign.seed))
+    protocol = RelaxationProtocol(relax_cell=section.relax_cell, maximum_force_eV_per_A=0.08)
+    batches = []
+    for start in range(0, len(found), section.batch_size):
+        chosen = found[start : start + section.batch_size]
+        packed = pack_structures({o.id: o.structure.remove_oxidation_states() for o in chosen})
+        batches.append((packed, {o.id: (o.degeneracy, float(o.weight)) for o in chosen}))
+    description = {
+        "parent_id": structure_hash(parent),
+        "parent_name": section.label,
+        "occupancy_class": _occupancy_class(section),
+        "n_labelled_total": count.labelled,
+        "n_unique_total": count.unique,
+        "sampled": count.unique > section.maximum_configurations,
+        "temperatures_K": section.temperatures_K,
+    }
+    return PlannedOrderings(
+        section.label, ConfigurationBatchMaker(plan.potential, protocol), description, batches
+    )
+
+
+def _occupancy_class(section: Orderings) -> str:
+    if section.occupancy is None:
+        return "mean occupancies"
+    names = ":".join(section.occupancy)
+    values = (
+        str(v) if isinstance(v, int) else "".join(f"{s}{n}" for s, n in v.items())
+        for v in section.occupancy.values()
+    )
+    return f"{names} = {':'.join(values)}"

@@ -1,0 +1,216 @@
+"""What a job needs from the machine it runs on: the database, the potential, a folder that survives it.
+
+The folder of a calculation is also its outbox: results are written there first, so that a run whose upload
+failed is uploaded, not repeated, by the next attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobflow import Response
+
+from sse_screen import __version__
+from sse_screen.database.blobs import BlobStore
+from sse_screen.database.stores import OUTPUTS, connect
+from sse_screen.documents.base import Document, PotentialIdentity
+from sse_screen.dynamics.molecular_dynamics import write_durably
+from sse_screen.exceptions import InputError
+from sse_screen.potentials import load_calculator
+from sse_screen.potentials.registry import resolve_potential
+from sse_screen.settings import get_settings
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from pymongo.database import Database
+
+_log = logging.getLogger(__name__)
+_Output = TypeVar("_Output", bound=Document)
+_CODES = ("torch", "ase", "chgnet", "pymatgen", "jobflow")
+_PROGRESS_INTERVAL_S = 1.0
+
+
+class Worker:
+    """One worker process's connections, opened when first used and kept for all its jobs."""
+
+    @cached_property
+    def database(self) -> Database[dict[str, Any]]:
+        """The database of the settings."""
+        return connect(get_settings())
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """The blob store."""
+        return BlobStore(self.database)
+
+    def folder(self, calculation_key: str) -> Path:
+        """Give the folder of a calculation, made when missing.
+
+        Parameters
+        ----------
+        calculation_key : str
+            Idempotency key.
+
+        Returns
+        -------
+        Path
+            Folder below ``work_directory``.
+        """
+        directory = get_settings().work_directory
+        assert directory is not None  # the settings fill it in
+        folder = directory / "calculations" / calculation_key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def finished(self, calculation_key: str) -> dict[str, Any] | None:
+        """Find a finished calculation with the same key.
+
+        Parameters
+        ----------
+        calculation_key : str
+            Idempotency key.
+
+        Returns
+        -------
+        dict or None
+            ``uuid`` and ``output`` of the earliest one.
+        """
+        return self.database[OUTPUTS].find_one(
+            {"output.calculation_key": calculation_key},
+            {"_id": 0, "uuid": 1, "output": 1},
+            sort=[("completed_at", 1), ("uuid", 1)],
+        )
+
+
+@lru_cache(maxsize=1)
+def worker() -> Worker:
+    """Give this process's worker.
+
+    Returns
+    -------
+    Worker
+        Always the same one.
+    """
+    return Worker()
+
+
+@lru_cache(maxsize=2)
+def calculator_of(name: str, weights_sha256: str) -> Calculator:
+    """Load a potential once a process and check that it is the one that was asked for.
+
+    Parameters
+    ----------
+    name : str
+        Name or path of the potential.
+    weights_sha256 : str
+        Hash recorded at submission.
+
+    Returns
+    -------
+    ase calculator
+        Kept for the following jobs.
+
+    Raises
+    ------
+    InputError
+        When this worker has other weights under that name.
+    """
+    found = resolve_potential(name)
+    if found.weights_sha256 != weights_sha256:
+        raise InputError(
+            f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was submitted "
+            f"with {weights_sha256[:12]}…; install the same version on submitting and running machines"
+        )
+    return load_calculator(name, device=get_settings().device)
+
+
+def calculator_for(potential: PotentialIdentity) -> Calculator:
+    """Load the potential of a job.
+
+    Parameters
+    ----------
+    potential : PotentialIdentity
+        As resolved at submission.
+
+    Returns
+    -------
+    ase calculator
+        Checked by hash.
+    """
+    return calculator_of(potential.name, potential.weights_sha256)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of the codes that make a number.
+
+    Returns
+    -------
+    dict
+        Version by package.
+    """
+    return {"sse_screen": __version__} | {code: version(code) for code in _CODES}
+
+
+def reporter(folder: Path, name: str) -> Callable[[int, int], None]:
+    """Make a progress callback that leaves a heartbeat in the folder for whoever watches.
+
+    Parameters
+    ----------
+    folder : Path
+        The calculation's folder.
+    name : str
+        What is running, for people.
+
+    Returns
+    -------
+    callable
+        Takes steps done and all steps; writes ``progress.json`` at most once a second.
+    """
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.time()
+        if now - last >= _PROGRESS_INTERVAL_S or done == total:
+            last = now
+            partial = folder / "progress.json.partial"
+            partial.write_text(json.dumps({"name": name, "done": done, "total": total, "time": now}))
+            partial.replace(folder / "progress.json")
+
+    return report
+
+
+def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _Output]) -> Response[Any]:
+    """Run a calculation unless it is finished already, here (outbox) or in the store.
+
+    Parameters
+    ----------
+    calculation_key : str
+        Idempotency key.
+    model : type
+        Class of the output document.
+    compute : callable
+        Takes the folder, uploads the blobs, returns the document.
+
+    Returns
+    -------
+    jobflow.Response
+        Its output is the document; ``stored_data`` names the job that was reused.
+    """
+    earlier = worker().finished(calculation_key)
+    if earlier is not None:
+        _log.info("reusing %s of job %s", model.__name__, earlier["uuid"])
+        return Response(
+            output=model.model_validate(earlier["output"]), stored_data={"reused_from": earlier["uuid"]}
+        )
+    folder = worker().folder(calculation_key)
+    output = compute(folder)
+    write_durably(folder / "output.json", output.model_dump_json().encode())
+    return Response(output=output)
