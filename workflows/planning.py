@@ -1,4 +1,4 @@
-"""From a checked campaign to jobflow flows: every crystal is built and checked before anything is submitted."""
+"""From a checked campaign to flows: every crystal is built and checked before anything is submitted."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def _ordered(source: CrystalSource, seed: int) -> Structure:
     if is_disordered(structure):
         if source.order is None:
             raise InputError(
-                f"{source.label} has partial occupancies ({structure.composition.reduced_formula}); say how it is "
-                "to be ordered (order: ewald or order: random), or list it under orderings"
+                f"{source.label} has partial occupancies ({structure.composition.reduced_formula}); say how "
+                "it is to be ordered (order: ewald or order: random), or list it under orderings"
             )
         structure = order_structure(structure, source.order, seed=seed, name=source.label)
     structure.remove_oxidation_states()

@@ -125,8 +125,8 @@ def calculator_of(name: str, weights_sha256: str) -> Calculator:
     found = resolve_potential(name)
     if found.weights_sha256 != weights_sha256:
         raise InputError(
-            f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was submitted "
-            f"with {weights_sha256[:12]}…; install the same version on submitting and running machines"
+            f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was "
+            f"submitted with {weights_sha256[:12]}…; install the same version on submitting and running machines"
         )
     return load_calculator(name, device=get_settings().device)
 

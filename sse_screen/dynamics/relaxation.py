@@ -64,8 +64,8 @@ def relax_structure(atoms: Atoms, calculator: Calculator, protocol: RelaxationPr
     maximum_force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
     if not np.isfinite(energy + maximum_force):
         raise DynamicsError(
-            f"relaxing {atoms.get_chemical_formula()} gave energy {energy} eV and force {maximum_force} eV/Å; "
-            "check the starting structure for atoms on top of each other"
+            f"relaxing {atoms.get_chemical_formula()} gave energy {energy} eV and force {maximum_force} "
+            "eV/Å; check the starting structure for atoms on top of each other"
         )
     atoms.calc = None
     return RelaxationResult(
