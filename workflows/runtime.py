@@ -126,7 +126,7 @@ def calculator_of(name: str, weights_sha256: str) -> Calculator:
     if found.weights_sha256 != weights_sha256:
         raise InputError(
             f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was "
-            f"submitted with {weights_sha256[:12]}…; install the same version on submitting and running machines"
+            f"submitted with {weights_sha256[:12]}…; install the same version on all machines"
         )
     return load_calculator(name, device=get_settings().device)
 

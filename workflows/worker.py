@@ -1,6 +1,6 @@
 """A worker process: takes jobs from the LaunchPad, one at a time, until there is nothing left to do.
 
-It is a plain FireWorks worker that lives long (imports cost seconds), runs one thread, tells by its name which
+It is a plain FireWorks worker that lives long (imports cost seconds), runs one thread, tells by its name what
 process it is, and writes down how its time was spent.
 """
 

@@ -1,0 +1,171 @@
+"""Commands that submit, run and watch campaigns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CampaignFile = Annotated[Path, typer.Argument(help="Campaign file (YAML); see docs/campaign.md")]
+CampaignName = Annotated[str | None, typer.Option("--campaign", help="Only the jobs of this campaign")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
+SUBMIT_EPILOG = "Example: sse-screen submit campaign.yaml --dry-run"
+LAUNCH_EPILOG = "Examples: sse-screen launch; sse-screen launch --workers 4"
+STATUS_EPILOG = "Example: sse-screen status --campaign quickstart"
+FIREWORKS_EPILOG = "Example: sse-screen fireworks-config fw && rlaunch -l fw/my_launchpad.yaml singleshot"
+
+
+def submit(
+    file: CampaignFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, add nothing")] = False,
+) -> None:
+    """Check a campaign whole, then add its workflows to the LaunchPad."""
+    from rich.console import Console
+
+    from sse_screen.database.indexes import ensure_indexes
+    from sse_screen.database.stores import connect, launchpad
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.campaign import load_campaign
+    from sse_screen.workflows.planning import plan_campaign
+    from sse_screen.workflows.submission import submit_plan
+
+    console = Console(stderr=True)
+    with console.status("checking crystals and settings"):
+        plan = plan_campaign(load_campaign(file))
+    if dry_run:
+        console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
+        return
+    settings = get_settings()
+    database = connect(settings)
+    ensure_indexes(database)
+    done = submit_plan(plan, database, launchpad(settings))
+    if done.already_there:
+        console.print(f"{done.campaign}: was submitted before ({done.n_jobs} jobs); nothing added")
+    else:
+        console.print(f"{done.campaign}: added {done.n_workflows} workflows with {done.n_jobs} jobs")
+
+
+def launch(
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes, one thread each; one a core by default")
+    ] = None,
+) -> None:
+    """Run the submitted jobs until none is ready or running; Ctrl-C stops in order."""
+    from sse_screen.cli.progress import JobsProgress
+    from sse_screen.database.stores import launchpad
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.launching import launch_workers
+
+    settings = get_settings()
+    pad = launchpad(settings)
+    try:
+        with JobsProgress(settings) as progress:
+            failed = launch_workers(settings, pad, workers or settings.workers, progress.update)
+    except KeyboardInterrupt:
+        typer.echo("stopped; finished jobs are kept, the others go on at `sse-screen launch`", err=True)
+        raise typer.Exit(130) from None
+    if failed:
+        typer.echo(f"{failed} jobs failed: `sse-screen status` gives the reasons", err=True)
+        raise typer.Exit(1)
+
+
+def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
+    """Show jobs by state and the reasons of failures; exit status 1 when any failed."""
+    import json
+
+    from rich.console import Console
+
+    from sse_screen.database.stores import launchpad
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.monitoring import counts_by_state, failures
+
+    pad = launchpad(get_settings())
+    counts, failed = counts_by_state(pad, campaign), failures(pad, campaign)
+    if as_json:
+        typer.echo(json.dumps({"jobs": counts, "failures": [vars(f) for f in failed]}, indent=1))
+    else:
+        console = Console()
+        console.print(_table("jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()]))
+        if failed:
+            rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
+            console.print(_table("failed", ["id", "job", "kind", "reason"], rows))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def rerun(
+    fw_ids: Annotated[
+        list[int] | None, typer.Argument(help="Job ids (sse-screen status); all failed ones else")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="Which failed jobs: infrastructure (machine, database) or all")
+    ] = "infrastructure",
+) -> None:
+    """Make failed jobs ready again; their folders are kept, so finished segments are not repeated."""
+    from sse_screen.database.stores import launchpad
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.monitoring import failures
+
+    pad = launchpad(get_settings())
+    chosen = fw_ids or [f.fw_id for f in failures(pad) if kind == "all" or f.kind == kind]
+    for fw_id in chosen:
+        pad.rerun_fw(fw_id)
+    typer.echo(f"{len(chosen)} jobs are ready again", err=True)
+
+
+def fireworks_config(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into; made when missing")],
+) -> None:
+    """Write my_launchpad, my_fworker, a SLURM my_qadapter and jobflow.yaml for plain FireWorks."""
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.fireworks_files import write_fireworks_files
+
+    for path in write_fireworks_files(get_settings(), folder):
+        typer.echo(str(path))
+
+
+def screen(
+    file: CampaignFile, report_folder: Annotated[Path | None, typer.Option(help="Report folder")] = None
+) -> None:
+    """Do it all: start the database, submit, run, build, print the ranking, write the report."""
+    from sse_screen.cli.build import build
+    from sse_screen.cli.report import report
+    from sse_screen.database.embedded import EmbeddedServer
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.campaign import load_campaign
+
+    campaign = load_campaign(file)
+    settings = get_settings()
+    if settings.database_uri is None:
+        EmbeddedServer.from_settings(settings).start()
+    submit(file)
+    failed = _exit_code(launch)
+    failed = _exit_code(build) or failed
+    report(campaign=campaign.name, folder=report_folder or Path(f"{campaign.name}_report"))
+    if failed:
+        raise typer.Exit(failed)
+
+
+def _exit_code(command: Any) -> int:
+    try:
+        command()
+    except typer.Exit as stopped:
+        if stopped.exit_code == 130:
+            raise
+        return int(stopped.exit_code)
+    return 0
