@@ -58,10 +58,8 @@ def write_fireworks_files(settings: Settings, folder: Path) -> list[Path]:
     }
     template = folder / "slurm_template.txt"
     prefix = Path(sys.executable).parent
-    absolute = folder.resolve()
-    setup = (
-        f"source {prefix / 'activate'}; export OMP_NUM_THREADS=1 JOBFLOW_CONFIG_FILE={absolute}/jobflow.yaml"
-    )
+    here = folder.resolve()
+    setup = f"source {prefix / 'activate'}; export OMP_NUM_THREADS=1 JOBFLOW_CONFIG_FILE={here}/jobflow.yaml"
     files: dict[str, Any] = {
         "my_launchpad.yaml": pad,
         "my_fworker.yaml": {"name": "sse-screen", "category": "", "query": "{}", "env": {}},
@@ -69,7 +67,7 @@ def write_fireworks_files(settings: Settings, folder: Path) -> list[Path]:
             "_fw_name": "CommonAdapter",
             "_fw_q_type": "SLURM",
             "_fw_template_file": str(template.resolve()),
-            "rocket_launch": f"rlaunch -l {absolute}/my_launchpad.yaml -w {absolute}/my_fworker.yaml rapidfire",
+            "rocket_launch": f"rlaunch -l {here}/my_launchpad.yaml -w {here}/my_fworker.yaml rapidfire",
             "nodes": 1,
             "ntasks": 1,
             "cpus_per_task": 1,
