@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import db, orderings
+from sse_screen.cli import campaigns, db, orderings
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.exceptions import SseScreenError
@@ -19,6 +19,14 @@ app = typer.Typer(
 app.add_typer(db.app, name="db")
 app.add_typer(orderings.app, name="orderings")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
+
+
+app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)
+app.command(epilog=campaigns.LAUNCH_EPILOG)(campaigns.launch)
+app.command(epilog=campaigns.STATUS_EPILOG)(campaigns.status)
+app.command()(campaigns.rerun)
+app.command("fireworks-config", epilog=campaigns.FIREWORKS_EPILOG)(campaigns.fireworks_config)
+app.command()(campaigns.screen)
 
 
 @app.callback()

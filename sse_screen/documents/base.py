@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Verdict = Literal["ok", "diffusive", "upper_limit", "unresolved", "refused"]
 
@@ -30,9 +30,43 @@ def content_hash(content: Any) -> str:
 
 
 class Document(BaseModel):
-    """Base of all stored models: unknown fields are refused."""
+    """Base of all stored models: unknown fields are refused; jobflow carries them through job stores."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_class_marks(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if not str(key).startswith("@")}
+        return values
+
+    def as_dict(self) -> dict[str, Any]:
+        """Serialise as monty does, so that a Maker may hold it.
+
+        Returns
+        -------
+        dict
+            JSON-like content with the names of module and class.
+        """
+        names = {"@module": type(self).__module__, "@class": type(self).__name__}
+        return names | self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """Undo :meth:`as_dict`.
+
+        Parameters
+        ----------
+        content : dict
+            With or without the names of module and class.
+
+        Returns
+        -------
+        Document
+            The model.
+        """
+        return cls.model_validate(content)
 
 
 class BlobReference(Document):
