@@ -20,6 +20,8 @@ import bson
 from maggma.core import Builder
 from pymongo import DeleteMany, ReplaceOne, UpdateOne
 
+from sse_screen.database.indexes import RAW_INDEXES, Index, derived_indexes, ensure_indexes
+from sse_screen.database.served import ServedCollection
 from sse_screen.database.stores import OUTPUTS, connect
 from sse_screen.documents.base import DerivedDocument, InputReference, content_hash
 from sse_screen.exceptions import SseScreenError
@@ -166,10 +168,12 @@ class DerivedBuilder(Builder):
         """Connect and make sure that ids are unique and sources can be found by theirs."""
         self._connected = connect(get_settings())
         self.report = BuildReport(self.collection)
-        for name in (self.collection, f"{self.collection}_failures"):
-            self._connected[name].create_index("id", unique=True)
-        if self.source == OUTPUTS:
-            self._connected[OUTPUTS].create_index("uuid")
+        indexes = {
+            OUTPUTS: RAW_INDEXES[OUTPUTS],
+            self.collection: derived_indexes(ServedCollection(self.document)),
+            f"{self.collection}_failures": (Index((("id", 1),)),),
+        }
+        ensure_indexes(self._connected, indexes)
 
     def get_items(self) -> Iterator[Json]:
         """Find the groups to build, and mark documents whose inputs are gone.

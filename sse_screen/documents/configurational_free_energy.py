@@ -71,6 +71,7 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     )
 
     parent: str = Field(description="Id or name of the disordered parent crystal")
+    parent_name: str = Field("", description="Name of the parent in its campaign")
     formula: str = Field(description="Reduced formula of the ordered cells")
     chemical_system: str = Field(description="Elements, joined by dashes")
     elements: list[str] = Field(description="Elements")

@@ -110,3 +110,24 @@ def relaxation_key(structure_hash: str, potential: PotentialIdentity, protocol: 
             "protocol": protocol.model_dump(mode="json"),
         }
     )
+
+
+def cell_formula(formula: str, n_atoms: int) -> str:
+    """Give the formula of a whole cell.
+
+    Parameters
+    ----------
+    formula : str
+        Reduced formula, or any multiple that divides the cell.
+    n_atoms : int
+        Atoms in the cell.
+
+    Returns
+    -------
+    str
+        Such as Li12P4S16 for Li3PS4 and 32 atoms.
+    """
+    from pymatgen.core import Composition
+
+    composition = Composition(formula)
+    return (composition * (n_atoms / composition.num_atoms)).formula.replace(" ", "")

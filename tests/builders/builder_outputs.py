@@ -1,0 +1,98 @@
+"""Outputs as jobs leave them, with chosen numbers, for the tests of the builders."""
+
+from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
+from sse_screen.documents.relaxation import (
+    ConfigurationBatchOutput,
+    ConfigurationResult,
+    RelaxationOutput,
+    RelaxationProtocol,
+    relaxation_key,
+)
+
+CHGNET = PotentialIdentity(
+    name="chgnet", code="chgnet", code_version="0.4.2", model_version="0.3.0", weights_sha256="c" * 64
+)
+
+
+def as_stored(uuid, output):
+    """Give the document that jobflow makes of an output."""
+    stored = output.model_dump(mode="json") | {
+        "@module": type(output).__module__,
+        "@class": type(output).__name__,
+        "@version": "0.1.0",
+    }
+    return {
+        "uuid": uuid,
+        "index": 1,
+        "output": stored,
+        "metadata": {},
+        "completed_at": "2026-01-01T00:00:00.000001",
+    }
+
+
+def relaxation(
+    formula, energy_eV_per_atom, elements, spaces=(), n_atoms=None, name=None, potential=CHGNET, **protocol
+):
+    """Give a converged relaxation."""
+    from pymatgen.core import Composition
+
+    protocol = RelaxationProtocol(**protocol)
+    name = name or formula
+    return RelaxationOutput(
+        calculation_key=relaxation_key(name, potential, protocol),
+        material_id=content_hash(name),
+        material_name=name,
+        formula=formula,
+        chemical_system="-".join(elements),
+        elements=elements,
+        n_atoms=n_atoms or int(Composition(formula).num_atoms),
+        structure={"@module": "pymatgen.core.structure", "@class": "Structure", "sites": []},
+        potential=potential,
+        protocol=protocol,
+        energy_eV_per_atom=energy_eV_per_atom,
+        maximum_force_eV_per_A=0.01,
+        converged=True,
+        n_steps=12,
+        composition_spaces=list(spaces),
+        potential_time_s=1.0,
+        total_time_s=1.1,
+    )
+
+
+def configuration_batch(number, configurations, temperatures_K=(300.0, 600.0), **changes):
+    """Give a batch of a space of 8 labelled orderings in 3 orbits.
+
+    ``configurations`` are (id, degeneracy, energy per cell, converged).
+    """
+    protocol = RelaxationProtocol()
+    fields = {
+        "calculation_key": relaxation_key(f"batch {number}", CHGNET, protocol),
+        "parent_id": "p" * 64,
+        "parent_name": "argyrodite",
+        "occupancy_class": "4a:4d = S2Cl2:S2Cl2",
+        "formula": "Li6PS5Cl",
+        "chemical_system": "Cl-Li-P-S",
+        "elements": ["Cl", "Li", "P", "S"],
+        "n_atoms": 52,
+        "n_labelled_total": 8,
+        "n_unique_total": 3,
+        "sampled": False,
+        "temperatures_K": list(temperatures_K),
+        "potential": CHGNET,
+        "protocol": protocol,
+        "configurations": [
+            ConfigurationResult(
+                configuration_id=name,
+                degeneracy=degeneracy,
+                weight=degeneracy,
+                energy_eV_per_cell=energy,
+                maximum_force_eV_per_A=0.01,
+                converged=converged,
+            )
+            for name, degeneracy, energy, converged in configurations
+        ],
+        "structures": BlobReference(sha256="a" * 64, size_bytes=1),
+        "potential_time_s": 1.0,
+        "total_time_s": 1.1,
+    }
+    return ConfigurationBatchOutput(**(fields | changes))

@@ -1,0 +1,93 @@
+"""Free energies from batches of orderings, against the sum written out."""
+
+import numpy as np
+import pytest
+from builder_outputs import as_stored, configuration_batch
+from scipy.constants import physical_constants
+
+from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
+from sse_screen.builders.run import run_builder
+from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+
+pytestmark = pytest.mark.usefixtures("settings_environment")
+
+K_B = physical_constants["Boltzmann constant in eV/K"][0]
+ORBITS = [("x1", 2, -200.00, True), ("x2", 4, -199.97, True), ("x3", 2, -199.90, True)]
+
+
+def store(database, *batches, start=0):
+    database.outputs.insert_many(as_stored(f"c{start + i}", found) for i, found in enumerate(batches))
+
+
+def build(database, **parameters):
+    report = run_builder(ConfigurationalFreeEnergyBuilder(parameters))
+    found = database.configurational_free_energy.find({"deprecated": False}, {"_id": 0})
+    return report, {d["temperature_K"]: ConfigurationalFreeEnergyDoc.model_validate(d) for d in found}
+
+
+def expected_eV_per_atom(temperature_K):
+    energies = np.array([energy for _, _, energy, _ in ORBITS])
+    weights = np.array([degeneracy for _, degeneracy, _, _ in ORBITS])
+    beta = 1 / (K_B * temperature_K)
+    return (-200 - K_B * temperature_K * np.log(weights @ np.exp(-beta * (energies + 200)))) / 52
+
+
+def test_batches_are_merged_for_all_temperatures(database):
+    store(database, configuration_batch(1, ORBITS[:2]), configuration_batch(2, ORBITS[2:], (300.0, 900.0)))
+    report, found = build(database)
+    assert (report.built, sorted(found)) == (3, [300.0, 600.0, 900.0])
+    for temperature_K, document in found.items():
+        assert document.free_energy.value == pytest.approx(expected_eV_per_atom(temperature_K), abs=1e-12)
+        assert document.is_complete
+        assert (document.n_configurations, document.total_orderings) == (3, 8)
+        assert (document.parent_name, document.atoms_per_cell) == ("argyrodite", 52)
+        assert document.warnings == document.free_energy.reasons
+    assert build(database)[0].built == 0
+
+
+def test_orderings_in_several_batches_count_once(database):
+    store(database, configuration_batch(1, ORBITS), configuration_batch(2, ORBITS[1:]))
+    assert build(database)[1][300.0].n_configurations == 3
+
+
+def test_missing_orderings_are_said(database):
+    unconverged = [*ORBITS[:2], ("x3", 2, -199.0, False)]
+    store(database, configuration_batch(1, unconverged))
+    document = build(database)[1][300.0]
+    assert not document.is_complete
+    assert document.total_orderings == pytest.approx(8)
+    assert any("1 of 3 orderings are missing" in text for text in document.warnings)
+    store(database, configuration_batch(2, ORBITS[2:]), start=1)
+    report, found = build(database)
+    assert (report.built, found[300.0].is_complete) == (2, True)
+
+
+def test_a_sample_is_no_warning(database):
+    store(database, configuration_batch(1, ORBITS[:2], sampled=True))
+    document = build(database)[1][300.0]
+    assert not document.is_complete
+    assert not any("missing" in text for text in document.warnings)
+
+
+def test_conventions_are_separate_documents(database):
+    store(database, configuration_batch(1, ORBITS))
+    build(database)
+    report, found = build(database, convention="per_atom")
+    assert (report.built, report.deprecated) == (2, 2)
+    assert found[300.0].convention == "per_atom"
+    assert database.configurational_free_energy.count_documents({}) == 4
+
+
+def test_contradicting_batches_are_a_failure(database):
+    store(
+        database, configuration_batch(1, ORBITS[:2]), configuration_batch(2, ORBITS[2:], n_labelled_total=9)
+    )
+    report, found = build(database)
+    assert (report.failed, found) == (2, {})
+    record = database.configurational_free_energy_failures.find_one()
+    assert "differ in n_labelled_total" in record["error"]
+
+
+def test_nothing_converged_is_a_failure(database):
+    store(database, configuration_batch(1, [("x1", 2, -200.0, False)]))
+    assert build(database)[0].failed == 2
