@@ -22,6 +22,8 @@ USUAL_OXIDATION_STATES: dict[str, int] = {
 }  # fmt: skip
 """Oxidation states that are tried first: the usual ones in solid electrolytes."""
 
+# Peroxides and disulfides.
+_RARER_STATES: dict[str, tuple[int, ...]] = {"O": (-1,), "S": (-1,)}
 _CHARGE_TOLERANCE = 1e-3
 
 
@@ -75,8 +77,8 @@ def oxidation_states(
 ) -> dict[str, int]:
     """Return one oxidation state per element that makes the composition neutral.
 
-    The usual states are tried first, then every combination of pymatgen's common states with one state per
-    element; of several neutral combinations the one with the fewest and smallest changes is taken.
+    The usual states are tried first, then every combination of pymatgen's common states (and -1 of oxygen and
+    sulfur) with one state per element; of several neutral combinations the one with the fewest and smallest changes is taken.
 
     Parameters
     ----------
@@ -105,7 +107,9 @@ def oxidation_states(
         return dict.fromkeys(amounts, 0)
     usual = {el: given.get(el, USUAL_OXIDATION_STATES.get(el, 0)) for el in amounts}
     choices = [
-        [given[el]] if el in given else sorted({usual[el], *Element(el).common_oxidation_states})
+        [given[el]]
+        if el in given
+        else sorted({usual[el], *Element(el).common_oxidation_states, *_RARER_STATES.get(el, ())})
         for el in amounts
     ]
     neutral = [

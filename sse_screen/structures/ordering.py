@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 OrderingRule = Literal["ewald", "random"]
 
 VACANCY = ""
+_PENALTY_eV = 1e4
 _LARGEST_EXHAUSTIVE_SEARCH = 5000
 _STARTS = 8
+_ANNEALING_SWEEPS = 300
 _LARGEST_SUPERCELL = 16
 # Published occupancies have three decimals.
 _OCCUPANCY_PRECISION = 5e-4
@@ -52,16 +54,16 @@ def order_structure(
     structure : pymatgen.core.Structure
         The crystal; sites with the same mixture of elements share their atoms. An ordered one is copied.
     rule : str
+        In both no two partly occupied sites closer than `exclusion_distance_A` are filled together.
         ``ewald``: lowest electrostatic energy of the formal charges; the global minimum when there are at
         most 5000 arrangements, else the best of 8 seeded descents by exchanges of two sites.
-        ``random``: a seeded random arrangement in which no two partly occupied sites closer than
-        `exclusion_distance_A` are both filled (conflicts of the random start are removed by exchanges).
+        ``random``: a seeded random arrangement, its conflicts annealed away by exchanges.
     seed : int, optional
         Seed of the random starts.
     given_oxidation_states : mapping of str to int, optional
         States by symbol; found by neutrality otherwise.
     exclusion_distance_A : float, optional
-        Exclusion of the rule ``random``, in ångström.
+        Shortest distance between filled sites that the crystal has as alternatives, in ångström.
     name : str, optional
         How messages call the crystal.
 
@@ -83,12 +85,20 @@ def order_structure(
     if structure.is_ordered:
         return structure.copy()
     groups = _groups(structure, name)
-    rng = np.random.default_rng(seed)
+    conflicts = _conflicts(structure, groups, exclusion_distance_A)
     if rule == "ewald":
-        contents = _lowest_ewald(structure, groups, rng, given_oxidation_states, name)
+        charge_of: dict[str, float] = {VACANCY: 0.0, **check_neutral(structure, given_oxidation_states, name)}
+        charges = np.array([_mean_charge(site.species.get_el_amt_dict(), charge_of) for site in structure])
+        matrix = ewald_matrix(structure.lattice.matrix, structure.frac_coords) + _PENALTY_eV * conflicts
+        contents = _lowest(matrix, charges, groups, charge_of, conflicts, seed)
     else:
-        contents = _random(structure, groups, rng, exclusion_distance_A, name)
-    return _filled(structure, contents)
+        contents = _without_conflicts(conflicts, groups, np.random.default_rng(seed))
+    if _n_conflicts(conflicts, groups, contents) > 0:
+        raise InputError(
+            f"{name}: no arrangement found without two filled sites closer than {exclusion_distance_A} Å; "
+            "reduce the exclusion distance, or correct the occupancies of the split sites"
+        )
+    return _filled(structure, _by_site(groups, contents))
 
 
 def smallest_integral_multiple(structure: Structure, largest: int = _LARGEST_SUPERCELL) -> int | None:
@@ -160,51 +170,88 @@ def _not_integral(structure: Structure, element: str, occupancy: float, n_sites:
     )
 
 
-def _lowest_ewald(
-    structure: Structure,
-    groups: list[_Group],
-    rng: np.random.Generator,
-    given: Mapping[str, int] | None,
-    name: str,
-) -> dict[int, str]:
-    charge_of: dict[str, float] = {VACANCY: 0.0, **check_neutral(structure, given, name)}
-    charges = np.array(
-        [sum(charge_of[el] * n for el, n in site.species.get_el_amt_dict().items()) for site in structure]
-    )
-    matrix = ewald_matrix(structure.lattice.matrix, structure.frac_coords)
-    contents = [np.array(group.contents) for group in groups]
-    n_arrangements = math.prod(_n_arrangements(group.contents) for group in groups)
-    if n_arrangements <= _LARGEST_EXHAUSTIVE_SEARCH:
-        best = min(_all_arrangements(groups), key=lambda c: _energy(matrix, charges, groups, c, charge_of))
-        return _by_site(groups, best)
-    candidates = []
-    for _ in range(_STARTS):
-        start = [rng.permutation(array) for array in contents]
-        candidates.append(_descend(matrix, charges, groups, start, charge_of))
-    energies = [_energy(matrix, charges, groups, c, charge_of) for c in candidates]
-    return _by_site(groups, candidates[int(np.argmin(energies))])
+def _mean_charge(amounts: Mapping[str, float], charge_of: Mapping[str, float]) -> float:
+    return sum(charge_of[el] * n for el, n in amounts.items())
 
 
-def _random(
-    structure: Structure, groups: list[_Group], rng: np.random.Generator, exclusion_A: float, name: str
-) -> dict[int, str]:
-    distances = structure.distance_matrix
+def _conflicts(structure: Structure, groups: list[_Group], exclusion_A: float) -> NDArray[np.float64]:
+    """Return 1 for pairs of disordered sites that are closer than the exclusion distance, 0 elsewhere."""
     disordered = np.zeros(len(structure), dtype=bool)
     disordered[np.concatenate([group.indices for group in groups])] = True
-    conflicts = ((distances < exclusion_A) & disordered[:, None] & disordered[None, :]).astype(float)
-    np.fill_diagonal(conflicts, 0.0)
-    filled: dict[str, float] = {el: 1.0 for group in groups for el in group.contents}
-    filled[VACANCY] = 0.0
-    blank = np.zeros(len(structure))
+    close = (structure.distance_matrix < exclusion_A) & disordered[:, None] & disordered[None, :]
+    np.fill_diagonal(close, False)
+    return close.astype(float)
+
+
+def _lowest(
+    matrix: NDArray[np.float64],
+    charges: NDArray[np.float64],
+    groups: list[_Group],
+    charge_of: Mapping[str, float],
+    conflicts: NDArray[np.float64],
+    seed: int,
+) -> list[NDArray[np.str_]]:
+    """Return the contents of the groups with the lowest energy that is found."""
+    rng = np.random.default_rng(seed)
+    if math.prod(_n_arrangements(group.contents) for group in groups) <= _LARGEST_EXHAUSTIVE_SEARCH:
+        candidates = _all_arrangements(groups)
+    else:
+        candidates = [
+            _descend(matrix, charges, groups, _without_conflicts(conflicts, groups, rng), charge_of)
+            for _ in range(_STARTS)
+        ]
+    return min(candidates, key=lambda c: _energy(matrix, charges, groups, c, charge_of))
+
+
+def _n_conflicts(
+    conflicts: NDArray[np.float64], groups: list[_Group], contents: list[NDArray[np.str_]]
+) -> int:
+    filled = np.zeros(len(conflicts))
+    for group, array in zip(groups, contents, strict=True):
+        filled[group.indices] = array != VACANCY
+    return round(0.5 * float(filled @ conflicts @ filled))
+
+
+def _without_conflicts(
+    conflicts: NDArray[np.float64], groups: list[_Group], rng: np.random.Generator
+) -> list[NDArray[np.str_]]:
+    """Return a random arrangement whose conflicts are annealed away; the last one tried if none is free."""
     for _ in range(_STARTS):
-        start = [rng.permutation(np.array(group.contents)) for group in groups]
-        final = _descend(conflicts, blank, groups, start, filled)
-        if _energy(conflicts, blank, groups, final, filled) == 0:
-            return _by_site(groups, final)
-    raise InputError(
-        f"{name}: no arrangement found without two filled sites closer than {exclusion_A} Å; reduce the"
-        " exclusion distance, or use the rule 'ewald'"
-    )
+        contents, left = _annealed(conflicts, groups, rng)
+        if left == 0:
+            break
+    return contents
+
+
+def _annealed(
+    conflicts: NDArray[np.float64], groups: list[_Group], rng: np.random.Generator
+) -> tuple[list[NDArray[np.str_]], int]:
+    """Anneal the conflicts of a random arrangement by Metropolis exchanges; return also what is left."""
+    contents = [rng.permutation(np.array(group.contents)) for group in groups]
+    left = _n_conflicts(conflicts, groups, contents)
+    filled = np.zeros(len(conflicts))
+    for group, array in zip(groups, contents, strict=True):
+        filled[group.indices] = array != VACANCY
+    pressure = conflicts @ filled
+    sizes = np.array([len(group.indices) for group in groups])
+    steps = _ANNEALING_SWEEPS * int(sizes.sum())
+    for temperature in np.geomspace(1.0, 0.1, steps):
+        if left == 0:
+            break
+        number = int(rng.choice(len(groups), p=sizes / sizes.sum()))
+        array, indices = contents[number], groups[number].indices
+        a, b = rng.integers(len(array), size=2)
+        i, j = indices[a], indices[b]
+        delta = filled[j] - filled[i]
+        if delta == 0:
+            continue
+        change = delta * (pressure[i] - pressure[j]) - conflicts[i, j]
+        if change <= 0 or rng.random() < math.exp(-change / temperature):
+            array[[a, b]] = array[[b, a]]
+            filled[[i, j]] = filled[[j, i]]
+            pressure += delta * (conflicts[i] - conflicts[j])
+            left += round(change)
+    return contents, left
 
 
 def _n_arrangements(contents: tuple[str, ...]) -> int:

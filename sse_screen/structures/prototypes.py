@@ -7,13 +7,14 @@ choice can never be mistaken, and every orbit states its multiplicity, which is 
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sse_screen.exceptions import InputError
 
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 Role = Literal["electrolyte", "control", "competing"]
-Family = Literal["sulfide", "halide", "oxide", "nitride", "antiperovskite", "element"]
+Family = Literal["sulfide", "halide", "oxide", "nitride", "antiperovskite", "phosphide", "element"]
 
 _ORBIT_TOLERANCE_A = 0.01
+
+
+def _number(value: Any) -> Any:
+    """Read fractions such as 2/3, which have no exact decimal form."""
+    return float(Fraction(value)) if isinstance(value, str) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
 
 
 class PrototypeSite(BaseModel):
@@ -32,9 +41,9 @@ class PrototypeSite(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str = Field(description="Name of the orbit in the source, unique in the entry.")
-    species: dict[str, float] = Field(description="Element to occupancy (0 to 1); the sum is at most 1.")
+    species: dict[str, Number] = Field(description="Element to occupancy (0 to 1); the sum is at most 1.")
     multiplicity: int = Field(ge=1, description="Sites of the orbit in the cell the coordinates refer to.")
-    coordinates: tuple[float, float, float] = Field(description="Fractional coordinates of one site.")
+    coordinates: tuple[Number, Number, Number] = Field(description="Fractional coordinates of one site.")
 
     @model_validator(mode="after")
     def _occupancies_are_possible(self) -> PrototypeSite:
