@@ -65,23 +65,18 @@ def _print_table(selected: list[Prototype]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = [
-        (
-            p.name,
-            p.formula,
-            f"{p.n_sites}{'' if p.is_ordered else '*'}",
-            _symbol(p),
-            p.mobile_ion or "-",
-            f"{p.family} (control)" if p.role == "control" else p.family,
-        )
-        for p in selected
-    ]
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), caption="* some sites are partly occupied")
-    for column in ("name", "formula", "sites", "space group", "ion", "family"):
+    for column in ("name", "formula", "sites", "group", "ion"):
         table.add_column(column, no_wrap=True, justify="right" if column == "sites" else "left")
     table.add_column("source", overflow="fold")
-    for row, p in zip(rows, selected, strict=True):
-        table.add_row(*row, p.doi or p.source)
+    roles = {"electrolyte": "electrolytes", "control": "poor conductors", "competing": "competing phases"}
+    heading = ""
+    for p in sorted(selected, key=lambda p: (list(roles).index(p.role), p.family, p.name)):
+        if heading != (heading := f"{roles[p.role]}: {p.family}"):
+            table.add_section()
+            table.add_row(f"[bold]{heading}[/bold]")
+        sites = f"{p.n_sites}{'' if p.is_ordered else '*'}"
+        table.add_row(f"  {p.name}", p.formula, sites, _symbol(p), p.mobile_ion or "-", p.doi or p.source)
     Console().print(table)
 
 
@@ -106,6 +101,7 @@ def _print_one(prototype: Prototype) -> None:
 
 
 def _symbol(prototype: Prototype) -> str:
-    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+    import spglib
 
-    return sg_symbol_from_int_number(prototype.space_group_number)
+    types = (spglib.get_spacegroup_type(hall_number) for hall_number in range(1, 531))
+    return next(t.international_short for t in types if t and t.number == prototype.space_group_number)

@@ -78,7 +78,8 @@ def oxidation_states(
     """Return one oxidation state per element that makes the composition neutral.
 
     The usual states are tried first, then every combination of pymatgen's common states (and -1 of oxygen and
-    sulfur) with one state per element; of several neutral combinations the one with the fewest and smallest changes is taken.
+    sulfur) with one state per element; of several neutral combinations the one with the fewest and smallest
+    changes is taken.
 
     Parameters
     ----------
