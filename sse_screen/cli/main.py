@@ -5,6 +5,10 @@ import sys
 import typer
 
 from sse_screen.cli import campaigns, db, orderings
+from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
+from sse_screen.cli.free_energy import free_energy
+from sse_screen.cli.hull import EPILOG as HULL_EPILOG
+from sse_screen.cli.hull import hull
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.exceptions import SseScreenError
@@ -17,6 +21,8 @@ app = typer.Typer(
 )
 
 app.add_typer(db.app, name="db")
+app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
+app.command(epilog=HULL_EPILOG)(hull)
 app.add_typer(orderings.app, name="orderings")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 
