@@ -11,6 +11,10 @@ from sse_screen.cli.hull import EPILOG as HULL_EPILOG
 from sse_screen.cli.hull import hull
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
+from sse_screen.cli.query import EPILOG as QUERY_EPILOG
+from sse_screen.cli.query import query
+from sse_screen.cli.serve import EPILOG as SERVE_EPILOG
+from sse_screen.cli.serve import serve
 from sse_screen.exceptions import SseScreenError
 
 app = typer.Typer(
@@ -25,6 +29,8 @@ app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)
 app.add_typer(orderings.app, name="orderings")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
+app.command(epilog=QUERY_EPILOG)(query)
+app.command(epilog=SERVE_EPILOG)(serve)
 
 
 app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)

@@ -1,5 +1,7 @@
 """Errors of the database layer."""
 
+from collections.abc import Sequence
+
 from sse_screen.exceptions import InfrastructureError, InputError
 
 
@@ -24,4 +26,19 @@ class BlobCorruptError(InfrastructureError):
 
 
 class QueryError(InputError):
-    """A query names an unknown collection, parameter, field or sort key, or has an unfit value."""
+    """A query names an unknown collection, parameter, field or sort key, or has an unfit value.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and what is allowed.
+    parameter : str, optional
+        Parameter that is refused.
+    allowed : sequence of str
+        What would be accepted in its place, where that is a list.
+    """
+
+    def __init__(self, message: str, parameter: str | None = None, allowed: Sequence[str] = ()):
+        super().__init__(message)
+        self.parameter = parameter
+        self.allowed = tuple(allowed)

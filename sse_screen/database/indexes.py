@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,7 @@ from sse_screen.exceptions import InfrastructureError
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-PREFIX = "sse_"
-MAX_INDEXES = 64  # MongoDB's own limit for a collection
+PREFIX = "sse_wildcard_"
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Index:
 
     @property
     def name(self) -> str:
-        """Name that changes with the declaration, so that an outdated index is noticed."""
-        text = json.dumps([self.keys, self.unique, self.only])
-        return f"{PREFIX}{self.keys[0][0][:60]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        """MongoDB's default name; with a hash of what it covers for a wildcard index."""
+        if not self.only:
+            return "_".join(f"{path}_{direction}" for path, direction in self.keys)
+        return f"{PREFIX}{hashlib.sha256(json.dumps([self.keys, self.only]).encode()).hexdigest()[:12]}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -111,14 +112,14 @@ def declared_indexes() -> dict[str, tuple[Index, ...]]:
     declared = dict(RAW_INDEXES)
     for name, collection in served_collections().items():
         declared[name] = derived_indexes(collection)
-        declared[f"{name}_failures"] = (_index("id"),)
+        declared[f"{name}_failures"] = (_index("id", unique=True),)
     return declared
 
 
 def ensure_indexes(
     database: Database[dict[str, Any]], declared: dict[str, tuple[Index, ...]] | None = None
 ) -> list[str]:
-    """Create missing indexes and drop outdated ones of ours; may run in several processes at once.
+    """Create missing indexes, drop outdated wildcard ones; may run in several processes at once.
 
     Parameters
     ----------
@@ -139,14 +140,21 @@ def ensure_indexes(
     """
     created = []
     for name, indexes in (declared_indexes() if declared is None else declared).items():
-        present = set(database[name].index_information())
+        present = database[name].index_information()
         for index in indexes:
-            if index.name not in present:
+            if not _is_present(index, present):
+                if index.name in present:
+                    database[name].drop_index(index.name)
                 _create(database, name, index)
                 created.append(f"{name}.{index.name}")
         for outdated in {found for found in present if found.startswith(PREFIX)} - {i.name for i in indexes}:
             database[name].drop_index(outdated)
     return created
+
+
+def _is_present(index: Index, present: Mapping[str, Any]) -> bool:
+    found = present.get(index.name)
+    return found is not None and (not index.unique or bool(found.get("unique")))
 
 
 def _create(database: Database[dict[str, Any]], name: str, index: Index) -> None:
@@ -181,5 +189,5 @@ def verify_indexes(
     missing = []
     for name, indexes in (declared_indexes() if declared is None else declared).items():
         present = database[name].index_information()
-        missing += [f"{name}.{index.name}" for index in indexes if index.name not in present]
+        missing += [f"{name}.{index.name}" for index in indexes if not _is_present(index, present)]
     return missing

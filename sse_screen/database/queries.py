@@ -120,7 +120,7 @@ def compile_query(
         if name not in CONTROL:
             filters.setdefault(name, []).append(value)
         elif name in control:
-            raise QueryError(f"{name}: given twice")
+            raise QueryError(f"{name}: given twice", name)
         else:
             control[name] = value
     sort, descending = _sort(collection, control.get("sort", "id"))
@@ -182,10 +182,13 @@ def select_fields(collection: ServedCollection, value: str | None) -> tuple[Docu
         return ()
     names = [name.strip() for name in value.split(",") if name.strip()]
     if not names:
-        raise QueryError("fields: name at least one field")
+        raise QueryError("fields: name at least one field", "fields")
     for name in names:
         if name not in collection.fields:
-            raise QueryError(f"fields: unknown field {name!r}; allowed: {', '.join(collection.fields)}")
+            allowed = list(collection.fields)
+            raise QueryError(
+                f"fields: unknown field {name!r}; allowed: {', '.join(allowed)}", "fields", allowed
+            )
     found = {collection.fields[name].whole: collection.fields[name] for name in names}
     # MongoDB refuses a projection that names a field and another one within it
     return tuple(kept for path, kept in found.items() if not _within(path, found.keys() - {path}))
@@ -302,9 +305,8 @@ def _sort(collection: ServedCollection, value: str) -> tuple[DocumentField, bool
     found = collection.fields.get(name)
     if found is None or not found.sortable:
         allowed = [key for key, candidate in collection.fields.items() if candidate.sortable]
-        raise QueryError(
-            f"sort: cannot sort by {name!r}; allowed, with - in front for descending: {', '.join(allowed)}"
-        )
+        text = f"allowed, with - in front for descending: {', '.join(allowed)}"
+        raise QueryError(f"sort: cannot sort by {name!r}; {text}", "sort", allowed)
     return found, value.startswith("-")
 
 
@@ -314,7 +316,7 @@ def _limit(value: str | None, max_limit: int | None) -> int:
     least = 0 if max_limit is None else 1
     if not re.fullmatch(r"\d{1,9}", value) or int(value) < least or (max_limit and int(value) > max_limit):
         wanted = f"from 1 to {max_limit}" if max_limit else "≥ 0 (0 for all)"
-        raise QueryError(f"limit: {value!r} is no whole number {wanted}")
+        raise QueryError(f"limit: {value!r} is no whole number {wanted}", "limit")
     return int(value)
 
 
@@ -342,7 +344,8 @@ def _filter_field(collection: ServedCollection, name: str) -> tuple[DocumentFiel
         found = collection.fields.get(name.removesuffix(suffix))
         if found is not None and name.endswith(suffix) and found.ranged:
             return found, operator
-    raise QueryError(f"unknown parameter {name!r}; allowed: {', '.join(parameter_names(collection))}")
+    allowed = parameter_names(collection)
+    raise QueryError(f"unknown parameter {name!r}; allowed: {', '.join(allowed)}", name, allowed)
 
 
 def _condition(
@@ -351,12 +354,12 @@ def _condition(
     if found.kind == "text list" and name != "formula":
         wanted = [part.strip() for value in values for part in value.split(",") if part.strip()]
         if not wanted:
-            raise QueryError(f"{name}: name at least one value")
+            raise QueryError(f"{name}: name at least one value", name)
         return found.path, {"$all": wanted}
     if found.kind == "potential":
         return _potential(name, found, values)
     if len(values) > 1 and (found.ranged or found.kind == "flag"):
-        raise QueryError(f"{name}: given twice")
+        raise QueryError(f"{name}: given twice", name)
     if name.rsplit(".", 1)[-1] == "formula":
         wanted = sorted({form for value in values for form in _formulas(name, value)})
     else:
@@ -367,7 +370,7 @@ def _condition(
 def _potential(name: str, found: DocumentField, values: list[str]) -> tuple[str, dict[str, Any]]:
     """Match a potential by name, or by its hash or the first eight or more digits of it."""
     if len(values) > 1:
-        raise QueryError(f"{name}: given twice")
+        raise QueryError(f"{name}: given twice", name)
     value = values[0].strip()
     if _HASH.match(value):
         return f"{found.path}.weights_sha256", {"$eq": value} if len(value) == 64 else {"$regex": f"^{value}"}
@@ -383,7 +386,7 @@ def _formulas(name: str, value: str) -> list[str]:
         if not composition or not composition.valid:
             raise ValueError(value)
     except (ValueError, KeyError):
-        raise QueryError(f"{name}: {value!r} is no chemical formula") from None
+        raise QueryError(f"{name}: {value!r} is no chemical formula", name) from None
     return [value.strip(), composition.reduced_formula]
 
 
@@ -395,14 +398,16 @@ def _parse(name: str, found: DocumentField, value: str) -> Any:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise QueryError(f"{name}: {value!r} is no date such as 2026-01-31T12:00:00Z") from None
+            message = f"{name}: {value!r} is no date such as 2026-01-31T12:00:00Z"
+            raise QueryError(message, name) from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if found.kind == "flag":
         if value.lower() not in ("true", "false"):
-            raise QueryError(f"{name}: {value!r} is refused; allowed: true, false")
+            raise QueryError(f"{name}: {value!r} is refused; allowed: true, false", name, ("true", "false"))
         return value.lower() == "true"
     if found.kind == "choice" and value not in found.choices:
-        raise QueryError(f"{name}: {value!r} is refused; allowed: {', '.join(found.choices)}")
+        message = f"{name}: {value!r} is refused; allowed: {', '.join(found.choices)}"
+        raise QueryError(message, name, found.choices)
     if found.path.rsplit(".", 1)[-1] == "chemical_system":
         return "-".join(sorted(part.strip() for part in value.split("-")))
     return value
@@ -415,7 +420,7 @@ def _number(name: str, found: DocumentField, value: str) -> float | int:
         number = math.nan
     if not math.isfinite(number) or abs(number) >= 2**63:
         kind = "whole number" if found.kind == "integer" else "number"
-        raise QueryError(f"{name}: {value!r} is no {kind}")
+        raise QueryError(f"{name}: {value!r} is no {kind}", name)
     return number
 
 
@@ -457,7 +462,8 @@ def _decode_cursor(cursor: str, query: Query) -> tuple[Any, str]:
         if not isinstance(last_id, str) or isinstance(value, dict | list):
             raise ValueError(cursor)
     except (binascii.Error, ValueError, TypeError):
-        raise QueryError("cursor: is damaged; start again without it") from None
+        raise QueryError("cursor: is damaged; start again without it", "cursor") from None
     if fingerprint != query.fingerprint:
-        raise QueryError("cursor: belongs to other filters or another sort; repeat those of the first page")
+        message = "cursor: belongs to other filters or another sort; repeat those of the first page"
+        raise QueryError(message, "cursor")
     return value, last_id

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fireworks import LaunchPad
     from jobflow import JobStore
     from maggma.core import Store
-    from pydantic import SecretStr
     from pymongo.database import Database
 
     from sse_screen.settings import Settings
@@ -37,19 +36,23 @@ ADDITIONAL_STORES = (BLOBS, "data")
 AUTHENTICATION_CODES = (18, 13, 8000)
 
 
-def database_uri(settings: Settings) -> str:
+def database_uri(settings: Settings, *, read_only: bool = False) -> str:
     """Give the connection string in clear.
 
     Parameters
     ----------
     settings : Settings
         ``database_uri``, or the data folder of the embedded server.
+    read_only : bool
+        Give ``api_database_uri`` where one is set.
 
     Returns
     -------
     str
         Connection string; it may hold a password: store and print it nowhere.
     """
+    if read_only and settings.api_database_uri is not None:
+        return settings.api_database_uri.get_secret_value()
     if settings.database_uri is not None:
         return settings.database_uri.get_secret_value()
     return EmbeddedServer.from_settings(settings).uri
@@ -77,10 +80,9 @@ def connect(settings: Settings, *, read_only: bool = False) -> Database[dict[str
     DatabaseRefusedError
         When the connection string is malformed or user or password are refused. No message holds a password.
     """
-    api_uri: SecretStr | None = settings.api_database_uri if read_only else None
-    uri = api_uri.get_secret_value() if api_uri is not None else database_uri(settings)
+    uri = database_uri(settings, read_only=read_only)
     with clear_errors(settings, uri):
-        client = _client(uri, settings)
+        client = open_client(uri, settings)
         database = client[settings.database_name]
         try:
             # "ping" is allowed to anybody; this one needs a user where the server has authentication
@@ -91,7 +93,26 @@ def connect(settings: Settings, *, read_only: bool = False) -> Database[dict[str
     return database
 
 
-def _client(uri: str, settings: Settings) -> MongoClient[dict[str, Any]]:
+def open_client(uri: str, settings: Settings) -> MongoClient[dict[str, Any]]:
+    """Make a client; it connects when it is first used.
+
+    Parameters
+    ----------
+    uri : str
+        Connection string.
+    settings : Settings
+        ``database_timeout_s`` is used.
+
+    Returns
+    -------
+    pymongo.MongoClient
+        The client.
+
+    Raises
+    ------
+    pymongo.errors.InvalidURI, pymongo.errors.ConfigurationError
+        When the connection string is malformed; :func:`clear_errors` translates them.
+    """
     try:
         return MongoClient(uri, **client_options(settings))
     except ValueError as error:

@@ -391,13 +391,34 @@ def test_indexes_are_created_once_and_verified(database):
     assert len(declared["sample_things"]) < 30
 
 
-def test_outdated_index_goes_and_foreign_one_stays(database):
-    database["sample_things"].create_index("mine", name="mine")
-    ensure_indexes(database, {"sample_things": (Index((("old", 1),)),)})
-    ensure_indexes(database, {"sample_things": (Index((("new", 1),)),)})
-    found = database["sample_things"].index_information()
-    assert "mine" in found
-    assert [name for name in found if name.startswith("sse_")] == [Index((("new", 1),)).name]
+def wildcard(*paths):
+    return Index((("$**", 1),), only=paths)
+
+
+def test_outdated_wildcard_index_goes_and_foreign_one_stays(database):
+    database["sample_things"].create_index("mine")
+    ensure_indexes(database, {"sample_things": (wildcard("a"),)})
+    ensure_indexes(database, {"sample_things": (wildcard("a", "b"),)})
+    assert set(database["sample_things"].index_information()) == {
+        "_id_",
+        "mine_1",
+        wildcard("a", "b").name,
+    }
+
+
+def test_index_that_should_be_unique_is_made_anew(database):
+    database["sample_things"].create_index("id")
+    declared = {"sample_things": (Index((("id", 1),), unique=True),)}
+    assert verify_indexes(database, declared) == ["sample_things.id_1"]
+    assert ensure_indexes(database, declared) == ["sample_things.id_1"]
+    assert database["sample_things"].index_information()["id_1"]["unique"]
+
+
+def test_builders_own_declaration_agrees(database):
+    ensure_indexes(database)
+    for name in ("sample_things", "sample_things_failures"):
+        ensure_indexes(database, {name: (Index((("id", 1),), unique=True),)})
+        database[name].create_index("id", unique=True)
 
 
 def test_duplicates_under_a_unique_index_are_named(database):
