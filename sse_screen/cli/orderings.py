@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +34,11 @@ Radius = Annotated[
 ]
 Symprec = Annotated[float, typer.Option("--symprec", help="Tolerance of the symmetry search, in ångström.")]
 AllowCharged = Annotated[bool, typer.Option("--allow-charged", help="Do not refuse a cell with a charge.")]
+Ewald = Annotated[bool, typer.Option("--ewald", help="Add the electrostatic energy of formal charges.")]
+LowestEwald = Annotated[
+    int | None,
+    typer.Option("--lowest-ewald", help="Keep only so many orderings of lowest electrostatic energy."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 Output = Annotated[
     Path | None,
@@ -77,6 +81,11 @@ def enumerate_command(
     limit: Annotated[
         int, typer.Option(help="Refuse to enumerate more unique orderings than this.")
     ] = 2_000_000,
+    merge_equal_distances: Annotated[
+        bool, typer.Option("--merge-equal-distances", help="Merge orderings with the same ion-ion distances.")
+    ] = False,
+    ewald: Ewald = False,
+    lowest_ewald: LowestEwald = None,
     output: Output = None,
     symprec: Symprec = 0.01,
     allow_charged: AllowCharged = False,
@@ -92,12 +101,13 @@ def enumerate_command(
 
     sse-screen orderings enumerate llzo.cif --occupancy 24d=12,96h=44 --exclusion-radius 2 --output all.jsonl
     """
-    from sse_screen.structures.orderings import require_at_most
+    from sse_screen.structures.orderings import merge_by_fingerprint, require_at_most
 
     space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
     numbers = space.count()
     require_at_most(numbers, limit)
-    _report(space, numbers, space.enumerate(), output, as_json)
+    orderings = merge_by_fingerprint(space) if merge_equal_distances else space.enumerate()
+    _report(space, numbers, _with_energies(space, orderings, ewald, lowest_ewald), output, as_json)
 
 
 @app.command("sample")
@@ -107,6 +117,8 @@ def sample_command(
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")],
     occupancy: OccupancyOption = None,
     exclusion_radius: Radius = 0.0,
+    ewald: Ewald = False,
+    lowest_ewald: LowestEwald = None,
     output: Output = None,
     symprec: Symprec = 0.01,
     allow_charged: AllowCharged = False,
@@ -124,7 +136,8 @@ def sample_command(
 
     space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
     numbers = space.count()
-    _report(space, numbers, space.sample(samples, np.random.default_rng(seed)), output, as_json)
+    orderings = _with_energies(space, space.sample(samples, np.random.default_rng(seed)), ewald, lowest_ewald)
+    _report(space, numbers, orderings, output, as_json)
 
 
 def _space(
@@ -141,6 +154,16 @@ def _space(
     )
 
 
+def _with_energies(
+    space: OrderingSpace, orderings: Iterable[Ordering], ewald: bool, n_lowest: int | None
+) -> Iterable[Ordering]:
+    from sse_screen.structures.orderings import EwaldEnergy, lowest_ewald, with_ewald_energies
+
+    if n_lowest is not None:
+        return lowest_ewald(orderings, EwaldEnergy.of_space(space), n_lowest)
+    return with_ewald_energies(orderings, EwaldEnergy.of_space(space)) if ewald else orderings
+
+
 def _load(crystal: str) -> Structure:
     path = Path(crystal)
     if not path.is_file():
@@ -150,14 +173,9 @@ def _load(crystal: str) -> Structure:
             return build_prototype(crystal)
         except InputError as error:
             raise InputError(f"{crystal}: no such file, and {error}") from error
-    from pymatgen.core import Structure
+    from sse_screen.structures.loading import load_structure
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Structure.from_file(path)
-    except Exception as error:
-        raise InputError(f"{crystal}: cannot be read as a crystal ({error})") from error
+    return load_structure(path)
 
 
 def _title(space: OrderingSpace) -> str:
@@ -170,18 +188,21 @@ def _title(space: OrderingSpace) -> str:
 
 
 def _row(ordering: Ordering) -> dict[str, Any]:
-    return {
+    row: dict[str, Any] = {
         "id": ordering.id,
         "degeneracy": ordering.degeneracy,
         "weight": ordering.weight,
         "sites": {species: list(sites) for species, sites in ordering.sites.items()},
     }
+    if ordering.ewald_energy_eV is not None:
+        row["ewald_energy_eV_per_cell"] = round(ordering.ewald_energy_eV, 8)
+    return row
 
 
 def _report(
     space: OrderingSpace,
     numbers: OrderingCount,
-    orderings: Iterator[Ordering],
+    orderings: Iterable[Ordering],
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -202,7 +223,7 @@ def _report(
         _print_table(space, numbers, orderings)
 
 
-def _write(space: OrderingSpace, summary: dict[str, Any], orderings: Iterator[Ordering], output: Path) -> int:
+def _write(space: OrderingSpace, summary: dict[str, Any], orderings: Iterable[Ordering], output: Path) -> int:
     from rich.console import Console
     from rich.progress import track
 
@@ -228,7 +249,7 @@ def _open(output: Path) -> IO[str]:
     return output.open("w", encoding="utf-8")
 
 
-def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterator[Ordering]) -> None:
+def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterable[Ordering]) -> None:
     from itertools import islice
 
     from rich.box import SIMPLE
@@ -236,13 +257,14 @@ def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterat
     from rich.table import Table
 
     table = Table(box=SIMPLE, title=_title(space), title_justify="left")
-    for column in ("id", "degeneracy", "weight", "sites (index in the crystal)"):
+    for column in ("id", "degeneracy", "weight", "Ewald (eV/cell)", "sites (index in the crystal)"):
         table.add_column(column, overflow="fold")
     for ordering in islice(orderings, _ROWS_SHOWN):
         sites = "; ".join(
             f"{species}: {' '.join(map(str, found))}" for species, found in ordering.sites.items()
         )
-        table.add_row(ordering.id, str(ordering.degeneracy), f"{ordering.weight:g}", sites)
+        energy = "" if ordering.ewald_energy_eV is None else f"{ordering.ewald_energy_eV:.4f}"
+        table.add_row(ordering.id, str(ordering.degeneracy), f"{ordering.weight:g}", energy, sites)
     Console().print(table)
     shown = (
         f"the first {_ROWS_SHOWN} are shown; write all with --output FILE.jsonl"

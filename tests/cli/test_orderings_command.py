@@ -88,3 +88,16 @@ def test_bad_input_ends_with_a_message_and_status_2(tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_ewald_ranking_and_merging() -> None:
+    pooled = ("li6ps5cl-disordered", "--occupancy", "4a+4d=S4Cl4")
+    ranked = run("enumerate", *pooled, "--lowest-ewald", "2", "--json")["orderings"]
+    energies = [row["ewald_energy_eV_per_cell"] for row in ranked]
+    assert len(energies) == 2
+    assert energies == sorted(energies)
+    every = run("enumerate", *pooled, "--ewald", "--json")["orderings"]
+    assert min(row["ewald_energy_eV_per_cell"] for row in every) == energies[0]
+    merged = run("enumerate", *pooled, "--merge-equal-distances", "--json")["orderings"]
+    assert len(merged) <= 6
+    assert sum(row["degeneracy"] for row in merged) == 70

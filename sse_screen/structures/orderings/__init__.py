@@ -8,10 +8,13 @@ from sse_screen.structures.orderings.api import (
     sample_orderings,
 )
 from sse_screen.structures.orderings.counting import OrderingCount, TooManyStatesError
+from sse_screen.structures.orderings.ewald import EwaldEnergy, lowest_ewald, with_ewald_energies
+from sse_screen.structures.orderings.fingerprints import merge_by_fingerprint
 from sse_screen.structures.orderings.occupancy import Occupancy, parse_occupancy
 from sse_screen.structures.orderings.space import Ordering, OrderingSpace, ordered_structure
 
 __all__ = [
+    "EwaldEnergy",
     "Occupancy",
     "Ordering",
     "OrderingCount",
@@ -20,8 +23,11 @@ __all__ = [
     "TooManyStatesError",
     "count_orderings",
     "enumerate_orderings",
+    "lowest_ewald",
+    "merge_by_fingerprint",
     "ordered_structure",
     "parse_occupancy",
     "require_at_most",
     "sample_orderings",
+    "with_ewald_energies",
 ]

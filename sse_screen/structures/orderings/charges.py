@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
-from typing import TYPE_CHECKING
 
 from sse_screen.exceptions import InputError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Element, Species
+from sse_screen.structures.checks import oxidation_states
 
 _MAX_CHARGE = 1e-6
 # below this Pauling electronegativity there is no anion: an alloy, neutral atom by atom
 _LEAST_ANION = 2.1
+_WAY_OUT = "choose other numbers of ions, or allow a charged cell explicitly (--allow-charged)"
 
 
-def oxidation_states(counts: Mapping[str, int]) -> dict[str, float]:
+def states_of_neutral_cell(counts: Mapping[str, int]) -> dict[str, float]:
     """Find oxidation states that make a cell neutral.
 
-    Species that carry states keep them. Otherwise every element gets one of its common states: elements more
-    electronegative than all cations are anions with their lowest state, as in an ionic crystal.
+    Species that carry states keep them; without, every element gets one state
+    (:func:`sse_screen.structures.checks.oxidation_states`). Alloys have none.
 
     Parameters
     ----------
@@ -37,7 +34,7 @@ def oxidation_states(counts: Mapping[str, int]) -> dict[str, float]:
     InputError
         If the cell cannot be neutral.
     """
-    from pymatgen.core import get_el_sp
+    from pymatgen.core import Composition, get_el_sp
 
     species = {name: get_el_sp(name) for name in counts}
     formula = " ".join(f"{name}{number}" for name, number in counts.items())
@@ -46,32 +43,14 @@ def oxidation_states(counts: Mapping[str, int]) -> dict[str, float]:
     if len(given) == len(species):
         total = sum(counts[name] * state for name, state in given.items())
         if abs(total) > _MAX_CHARGE:
-            raise InputError(
-                f"{formula} has a charge of {total:+g}: choose other numbers of ions, or allow it explicitly "
-                "(--allow-charged)"
-            )
+            raise InputError(f"{formula} has a charge of {total:+g} e: {_WAY_OUT}")
         return given
     if given:
         raise InputError(f"{formula}: give oxidation states to all species or to none")
     if all(item.X < _LEAST_ANION for item in species.values()):
         return dict.fromkeys(counts, 0.0)
-    for states in product(*(_candidates(item) for item in species.values())):
-        neutral = abs(sum(n * q for n, q in zip(counts.values(), states, strict=True))) < _MAX_CHARGE
-        if neutral and _is_ionic([item.X for item in species.values()], states):
-            return dict(zip(counts, map(float, states), strict=True))
-    raise InputError(
-        f"{formula} is not neutral with the common oxidation states of its elements: choose other numbers of "
-        "ions, write the oxidation states into the structure, or allow it explicitly (--allow-charged)"
-    )
-
-
-def _candidates(element: Element | Species) -> list[int]:
-    states = sorted(element.common_oxidation_states, key=abs)
-    negative = [state for state in states if state < 0]
-    return ([min(negative)] if negative else []) + [state for state in states if state > 0]
-
-
-def _is_ionic(electronegativities: list[float], states: tuple[int, ...]) -> bool:
-    anions = [x for x, state in zip(electronegativities, states, strict=True) if state < 0]
-    cations = [x for x, state in zip(electronegativities, states, strict=True) if state > 0]
-    return bool(anions) and bool(cations) and min(anions) > max(cations)
+    try:
+        found = oxidation_states(Composition(dict(counts)), name="ordering")
+    except InputError as error:
+        raise InputError(f"{formula} is not neutral: {_WAY_OUT}. {error}") from error
+    return {name: float(found[name]) for name in counts}

@@ -13,7 +13,7 @@ import numpy as np
 
 from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings.bitmasks import BitLayout
-from sse_screen.structures.orderings.charges import oxidation_states
+from sse_screen.structures.orderings.charges import states_of_neutral_cell
 from sse_screen.structures.orderings.counting import FrontierSum, OrderingCount, count
 from sse_screen.structures.orderings.enumeration import Enumerator
 from sse_screen.structures.orderings.occupancy import Occupancy, SitePool, resolve_occupancy
@@ -127,7 +127,7 @@ class OrderingSpace:
         self.exclusion_radius_A = exclusion_radius_A
         self.pools = resolve_occupancy(find_sublattices(structure, symprec_A), occupancy)
         self.counts = self._composition()
-        self.oxidation_states = oxidation_states(self.counts) if check_charge else None
+        self.oxidation_states = states_of_neutral_cell(self.counts) if check_charge else None
         self._classes = self._choose_classes()
         self.vertex_sites = np.array([s for pool, _ in self._classes for s in pool.sites], dtype=np.int64)
         self.vertex_species = np.array(
