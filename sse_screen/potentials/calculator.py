@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
 
 from sse_screen.exceptions import InputError
 from sse_screen.potentials.chgnet_weights import CHGNetWeights
-from sse_screen.potentials.evaluation import Evaluation
+from sse_screen.potentials.evaluation import Evaluation, forces_and_virial
 from sse_screen.potentials.graph import CrystalGraph, build_graph
 
 N_ELEMENTS = 94
@@ -22,34 +20,43 @@ class Engine(Protocol):
     """What evaluates a graph."""
 
     weights: CHGNetWeights
+    device: str
 
     def evaluate(self, graph: CrystalGraph) -> Evaluation:
         """Evaluate one graph."""
 
 
-def forces_and_virial(graph: CrystalGraph, gradient: NDArray) -> tuple[NDArray, NDArray]:
-    """Turn derivatives by bond vectors into forces and the virial.
-
-    With bond vectors d = r_i - r_j, F_i = -sum dE/dd, F_j = +sum dE/dd, and dE/dstrain = sum d (x) dE/dd.
+def graph_of(crystal: Atoms, engine: Engine) -> CrystalGraph:
+    """Build the graph that an engine needs of a crystal.
 
     Parameters
     ----------
-    graph : CrystalGraph
-        One crystal.
-    gradient : NDArray
-        (n_bonds, 3), eV/Å.
+    crystal : Atoms
+        The crystal.
+    engine : Engine
+        Its cutoffs count.
 
     Returns
     -------
-    tuple of NDArray
-        Forces (n_atoms, 3), eV/Å; derivative of the energy by the strain (3, 3), eV.
+    CrystalGraph
+        The graph.
+
+    Raises
+    ------
+    InputError
+        An element that CHGNet does not know, or a crystal that cannot be (see :func:`build_graph`).
     """
-    forces = np.empty((graph.n_atoms, 3))
-    for axis in range(3):
-        forces[:, axis] = np.bincount(graph.bond_atoms[:, 1], gradient[:, axis], graph.n_atoms)
-        forces[:, axis] -= np.bincount(graph.bond_atoms[:, 0], gradient[:, axis], graph.n_atoms)
-    virial = graph.bond_vectors.T @ gradient
-    return forces, (virial + virial.T) / 2
+    unknown = sorted(set(crystal.symbols[crystal.numbers > N_ELEMENTS]))
+    if unknown:
+        raise InputError(f"elements {', '.join(unknown)}: CHGNet knows hydrogen to plutonium only")
+    return build_graph(
+        crystal.numbers,
+        crystal.positions,
+        crystal.cell.array,
+        crystal.pbc,
+        cutoff_A=engine.weights.cutoff_A,
+        short_cutoff_A=engine.weights.short_cutoff_A,
+    )
 
 
 class FastCHGNetCalculator(Calculator):
@@ -93,18 +100,7 @@ class FastCHGNetCalculator(Calculator):
         """
         super().calculate(atoms, properties or ["energy"], system_changes)  # type: ignore[no-untyped-call]
         crystal: Atoms = self.atoms  # type: ignore[assignment]
-        weights = self.engine.weights
-        unknown = sorted(set(crystal.symbols[crystal.numbers > N_ELEMENTS]))
-        if unknown:
-            raise InputError(f"elements {', '.join(unknown)}: CHGNet knows hydrogen to plutonium only")
-        graph = build_graph(
-            crystal.numbers,
-            crystal.positions,
-            crystal.cell.array,
-            crystal.pbc,
-            cutoff_A=weights.cutoff_A,
-            short_cutoff_A=weights.short_cutoff_A,
-        )
+        graph = graph_of(crystal, self.engine)
         evaluation = self.engine.evaluate(graph)
         forces, virial = forces_and_virial(graph, evaluation.bond_gradient)
         energy = float(evaluation.site_energies.sum())

@@ -89,6 +89,8 @@ class CompiledCHGNet:
         Parameters.
     """
 
+    device = "cpu"
+
     def __init__(self, weights: CHGNetWeights) -> None:
         self.weights = weights
         self._memory = _Workspace()

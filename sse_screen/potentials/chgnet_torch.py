@@ -19,7 +19,7 @@ from sse_screen.potentials.evaluation import Evaluation
 from sse_screen.potentials.graph import CrystalGraph
 
 
-def _to_device(value: Any, device: torch.device) -> Any:
+def _to_device(value: Any, device: str) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value).to(device)
     if isinstance(value, tuple):
@@ -55,7 +55,7 @@ class TorchCHGNet:
 
     def __init__(self, weights: CHGNetWeights, device: str = "cpu") -> None:
         self.weights = weights
-        self.device = torch.device(device)
+        self.device = device
         self._w: Any = CHGNetWeights(
             **{f.name: _to_device(getattr(weights, f.name), self.device) for f in fields(weights)}
         )
