@@ -13,7 +13,7 @@ from scipy.ndimage import maximum_filter
 
 from sse_screen.exceptions import InputError
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 _VALUES_PER_LINE = 5
 
 

@@ -10,7 +10,7 @@ from sse_screen.exceptions import InputError
 from sse_screen.transport.density import minimum_image_distances
 from sse_screen.transport.sites import NearestSites, SiteSet, nearest_sites
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 
 

@@ -10,7 +10,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from sse_screen.exceptions import InputError
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 _PAIRS_PER_BLOCK = 2_000_000
 
 
