@@ -69,15 +69,17 @@ def _print_table(selected: list[Prototype]) -> None:
     for column in ("name", "formula", "sites", "group", "ion"):
         table.add_column(column, no_wrap=True, justify="right" if column == "sites" else "left")
     table.add_column("source", overflow="fold")
-    roles = {"electrolyte": "electrolytes", "control": "poor conductors", "competing": "competing phases"}
+    roles = ("electrolyte", "control", "competing")
     heading = ""
-    for p in sorted(selected, key=lambda p: (list(roles).index(p.role), p.family, p.name)):
-        if heading != (heading := f"{roles[p.role]}: {p.family}"):
+    for p in sorted(selected, key=lambda p: (roles.index(p.role), p.family, p.name)):
+        if heading != (heading := p.family if p.role == "electrolyte" else f"{p.role}: {p.family}"):
             table.add_section()
             table.add_row(f"[bold]{heading}[/bold]")
         sites = f"{p.n_sites}{'' if p.is_ordered else '*'}"
-        table.add_row(f"  {p.name}", p.formula, sites, _symbol(p), p.mobile_ion or "-", p.doi or p.source)
-    Console().print(table)
+        table.add_row(f" {p.name}", p.formula, sites, _symbol(p), p.mobile_ion or "-", p.doi or p.source)
+    console = Console()
+    # A file or a pipe has no width; the sources need more than the usual 80 columns.
+    (console if console.is_terminal else Console(width=110)).print(table)
 
 
 def _print_one(prototype: Prototype) -> None:
