@@ -1,7 +1,5 @@
 """Diffusivity tensor, and diffusivities within crystal planes and along crystal axes."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
@@ -41,40 +39,34 @@ class DiffusivityTensor(Document):
 
 
 def projected_diffusivity(
-    pieces: Sequence[FloatArray],
-    time_step_ps: float,
-    directions: FloatArray,
-    start_ps: float,
-    extra_log_variance: float = 0.0,
-    confidence: float = 0.95,
+    ensemble: Ensemble, fitted: Fitted, directions: FloatArray, confidence: float = 0.95
 ) -> Quantity:
     """Return the diffusivity within the space spanned by some directions.
 
     Parameters
     ----------
-    pieces : sequence of numpy.ndarray
-        Displacements of the mobile ions in Å, (n_frames, n_ions, 3) each.
-    time_step_ps : float
-        Time between frames in ps.
+    ensemble : Ensemble
+        Displacements.
+    fitted : Fitted
+        The fit to the whole displacement, whose start and start dependence the projection shares.
     directions : numpy.ndarray
         One to three independent vectors, shape (n, 3), not necessarily orthogonal.
-    start_ps : float
-        First lag of the fit in ps, chosen for the whole displacement.
-    extra_log_variance : float
-        Variance of ln D from the start of the fit, which the projections share.
     confidence : float
         Probability of the interval.
     """
+    none = {"unit": _UNIT, "confidence": confidence, "value": None, "lower": None, "upper": None}
+    if fitted.scan is None:
+        return Quantity(**none, verdict="refused", reasons=["no slope of the whole displacement"])
     basis = np.linalg.qr(np.asarray(directions, dtype=float).T)[0].T
-    projector = basis.T @ basis
-    statistics = lag_statistics([piece @ projector for piece in pieces], time_step_ps)
-    found = slope_at_start(statistics, start_ps)
+    pieces = [piece @ (basis.T @ basis) for piece in ensemble.mobile]
+    statistics = lag_statistics(pieces, ensemble.time_step_ps, fitted.statistics.lags)
+    start_ps = float(fitted.statistics.times_ps[fitted.scan.fit.start])
+    found = slope_at_start(statistics, start_ps, fitted.ordinary)
     if found is None:
-        return Quantity(
-            unit=_UNIT, confidence=confidence, verdict="unresolved", reasons=["no positive slope here"]
-        )
+        return Quantity(**none, verdict="unresolved", reasons=["no positive slope in this direction"])
     slope, error = found
-    total = float(np.hypot(error, np.sqrt(extra_log_variance)))
+    extra = max(fitted.scan.log_variance - fitted.scan.fit.log_variance, 0.0)
+    total = float(np.hypot(error, np.sqrt(extra)))
     return quantity(slope / (2 * len(basis)) * A2_PER_PS, total, _UNIT, confidence)
 
 
@@ -105,19 +97,15 @@ def diffusivity_tensor(
     scan, model, statistics = fitted.scan, fitted.model, fitted.statistics
     if scan is None or model is None:
         return None
-    weights = slope_weights(statistics, fitted.overlaps, model, scan.fit)
+    weights = slope_weights(statistics, fitted.overlaps, model, scan.fit, fitted.ordinary)
     tensor = np.einsum("l,lxy->xy", weights, statistics.tensor_A2[scan.fit.start :]) / 2 * A2_PER_PS
     tensor = (tensor + tensor.T) / 2
     values, vectors = np.linalg.eigh(tensor)
     order = np.argsort(values)[::-1]
     values, axes = values[order], vectors[:, order].T
-    extra = max(scan.log_variance - scan.fit.log_variance, 0.0)
-    start_ps = float(statistics.times_ps[scan.fit.start])
 
     def along(directions: FloatArray) -> Quantity:
-        return projected_diffusivity(
-            ensemble.mobile, ensemble.time_step_ps, directions, start_ps, extra, confidence
-        )
+        return projected_diffusivity(ensemble, fitted, directions, confidence)
 
     principal = [along(axis[None]) for axis in axes]
     errors = np.array([_standard_error(item, value) for item, value in zip(principal, values, strict=True)])

@@ -297,7 +297,7 @@ def _least_squares(
     """Return parameters, covariance (unit errors if none are known) and χ²."""
     scale = np.ones(len(y)) if errors is None else errors
     design, target = x / scale[:, None], y / scale
-    covariance: FloatArray = np.linalg.inv(design.T @ design)
+    covariance = np.asarray(np.linalg.inv(design.T @ design), dtype=np.float64)
     parameters = covariance @ (design.T @ target)
     return parameters, covariance, float(np.sum((target - design @ parameters) ** 2))
 

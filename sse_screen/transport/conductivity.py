@@ -111,7 +111,7 @@ def charge_diffusivity(
     start_ps = float(fitted.statistics.times_ps[fitted.scan.fit.start])
     pieces = [collective_displacement(piece) / np.sqrt(ensemble.n_ions) for piece in ensemble.mobile]
     statistics = lag_statistics(pieces, ensemble.time_step_ps, fitted.statistics.lags)
-    found = slope_at_start(statistics, start_ps)
+    found = slope_at_start(statistics, start_ps, fitted.ordinary)
     if found is None:
         reason = "the collective displacement has no positive slope: longer or more runs are needed"
         return Quantity(**none, verdict="unresolved", reasons=[reason]), None

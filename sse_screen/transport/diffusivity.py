@@ -28,6 +28,8 @@ FloatArray = NDArray[np.float64]
 # 1 Å²/ps in cm²/s.
 A2_PER_PS = (scipy.constants.angstrom / scipy.constants.centi) ** 2 / scipy.constants.pico
 _UNIT = "cm2/s"
+# Evenly spaced lags within a window fixed by the caller.
+_WINDOW_LAGS = 200
 
 
 class Curve(Document):
@@ -86,6 +88,7 @@ class Fitted:
     model: DisplacementModel | None
     scan: StartScan | None
     hop_A: float
+    ordinary: bool = False
 
 
 def estimate_diffusivity(
@@ -110,7 +113,8 @@ def estimate_diffusivity(
     hop_distance_A : float, optional
         Distance between sites in Å; the distance between neighbouring mobile ions if not given.
     window_ps : tuple of float, optional
-        First and last lag of the fit in ps, instead of a start chosen from the data.
+        First and last lag of an ordinary least squares fit in ps, as published numbers are often made,
+        instead of generalised least squares from a start chosen from the data.
     confidence : float
         Probability of the interval.
 
@@ -151,14 +155,14 @@ def fit_ensemble(
                 f"window_ps: {window_ps[0]} to {window_ps[1]} ps does not fit {step:.4g} ps frames of a "
                 f"{(longest - 1) * step:.6g} ps run"
             )
-        inside = np.unique(np.round(np.geomspace(first, last, 60)).astype(int))
+        inside = np.arange(first, last + 1, max(1, (last - first) // _WINDOW_LAGS))
         lags = np.concatenate([lags[lags < first], inside])
     statistics = lag_statistics(ensemble.mobile, step, lags)
     overlaps = window_overlaps(statistics)
     start = None if window_ps is None else int(np.searchsorted(lags, first))
     scanned = scan_starts(statistics, overlaps, hop, start=start)
     scan, model = scanned if scanned is not None else (None, None)
-    return Fitted(statistics, overlaps, model, scan, hop)
+    return Fitted(statistics, overlaps, model, scan, hop, ordinary=window_ps is not None)
 
 
 def quantity(
@@ -300,7 +304,9 @@ def _window(fitted: Fitted) -> FitWindow | None:
     )
 
 
-def slope_at_start(statistics: LagStatistics, start_ps: float) -> tuple[float, float] | None:
+def slope_at_start(
+    statistics: LagStatistics, start_ps: float, ordinary: bool = False
+) -> tuple[float, float] | None:
     """Return slope in Å²/ps and standard error of its logarithm, from a start fixed elsewhere.
 
     Used for projections and collective coordinates, which are too noisy to choose a start of their own.
@@ -310,5 +316,5 @@ def slope_at_start(statistics: LagStatistics, start_ps: float) -> tuple[float, f
     if len(statistics.lags) - start < 3:
         return None
     overlaps = window_overlaps(statistics)
-    fit = fit_slope(statistics, overlaps, describe(statistics, overlaps, start), start)
+    fit = fit_slope(statistics, overlaps, describe(statistics, overlaps, start), start, ordinary)
     return None if fit is None else (fit.slope, fit.log_error)

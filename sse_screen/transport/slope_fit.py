@@ -108,9 +108,22 @@ def model_covariance(
 
 
 def fit_slope(
-    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, start: int
+    statistics: LagStatistics,
+    overlaps: WindowOverlaps,
+    model: DisplacementModel,
+    start: int,
+    ordinary: bool = False,
 ) -> SlopeFit | None:
     """Fit y = c + m t from lag index `start` on, with `model_covariance` iterated to its own result.
+
+    Parameters
+    ----------
+    statistics, overlaps, model
+        Curve, window overlaps and noise description.
+    start : int
+        Index of the first lag used.
+    ordinary : bool
+        Weigh all lags the same; the variance still comes from `model_covariance`.
 
     Returns
     -------
@@ -130,15 +143,15 @@ def fit_slope(
             factor = cho_factor(covariance, lower=True)
         except LinAlgError:
             return None
-        weighted = cho_solve(factor, design)
-        parameters_covariance = np.linalg.inv(design.T @ weighted)
-        intercept, fitted = (float(x) for x in parameters_covariance @ (weighted.T @ y))
+        weighted = design if ordinary else cho_solve(factor, design)
+        solver = np.linalg.inv(design.T @ weighted) @ weighted.T
+        intercept, fitted = (float(x) for x in solver @ y)
         if not fitted > 0:
             return None
         slope = fitted
     residual = y - design @ np.array([intercept, slope])
     chi_squared = float(residual @ cho_solve(factor, residual))
-    log_variance = float(parameters_covariance[1, 1] / slope**2)
+    log_variance = float(solver[1] @ covariance @ solver[1]) / slope**2
     return SlopeFit(start, slope, intercept, log_variance, chi_squared, len(t) - 2)
 
 
@@ -196,7 +209,7 @@ def scan_starts(
     minimum_lags : int
         Lags that must be left after a start.
     start : int, optional
-        Index of a start fixed by the caller; nothing is chosen then.
+        Index of a start fixed by the caller: nothing is chosen then, and all lags weigh the same.
 
     Returns
     -------
@@ -221,11 +234,14 @@ def scan_starts(
             cautious, min(int(np.searchsorted(statistics.times_ps, 0.1 * statistics.times_ps[-1])), last)
         )
         earliest = cautious
-    base = fit_slope(statistics, overlaps, model, cautious if start is None else start)
+    if start is not None:
+        fixed = fit_slope(statistics, overlaps, model, start, ordinary=True)
+        if fixed is None:
+            return None
+        return _scan(statistics, overlaps, model, fixed, (start, max(last, start)), False), model
+    base = fit_slope(statistics, overlaps, model, cautious)
     if base is None:
         return None
-    if start is not None:
-        return _scan(statistics, overlaps, model, base, (start, max(last, start)), False), model
     early = fit_slope(statistics, overlaps, model, first_reaching(0.5 * square))
     agrees = early is not None and early.start < base.start and _deviation(early, base) < _AGREEMENT
     chosen = fit_slope(statistics, overlaps, model, earliest) if agrees else base
@@ -274,10 +290,17 @@ def _deviation(early: SlopeFit, late: SlopeFit) -> float:
 
 
 def slope_weights(
-    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, fit: SlopeFit
+    statistics: LagStatistics,
+    overlaps: WindowOverlaps,
+    model: DisplacementModel,
+    fit: SlopeFit,
+    ordinary: bool = False,
 ) -> FloatArray:
     """Return the weights w with slope = Σ w_i y_i over the lags from the start of `fit` on."""
     t = statistics.times_ps[fit.start :]
     design = np.stack([np.ones_like(t), t], axis=1)
-    weighted = np.linalg.solve(model_covariance(statistics, overlaps, model, fit), design)
+    weighted = np.asarray(design, dtype=np.float64)
+    if not ordinary:
+        covariance = model_covariance(statistics, overlaps, model, fit)
+        weighted = np.asarray(np.linalg.solve(covariance, design), dtype=np.float64)
     return np.asarray((np.linalg.inv(design.T @ weighted) @ weighted.T)[1])

@@ -76,7 +76,7 @@ def test_planes_and_axes_are_those_of_the_crystal():
 
 
 def test_a_projection_without_slope_is_unresolved():
-    pieces = [np.zeros((100, 4, 3))]
-    found = projected_diffusivity(pieces, 0.1, np.eye(3)[:1], 1.0)
+    ensemble = ensemble_of((0.4, 0.1, 0.0), np.eye(3))
+    found = projected_diffusivity(ensemble, fit_ensemble(ensemble, hop_distance_A=2.0), np.eye(3)[2:])
     assert found.verdict == "unresolved"
     assert found.value is None

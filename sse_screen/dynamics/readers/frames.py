@@ -1,0 +1,198 @@
+"""What all readers share: frames one by one, options, and their assembly into a trajectory."""
+
+import gzip
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError, concatenate
+
+FloatArray = NDArray[np.float64]
+
+
+class ReaderError(TrajectoryError):
+    """A file does not hold what its format promises, or an option that it needs was not given."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a file may not say itself, and which of its frames are wanted.
+
+    Parameters
+    ----------
+    time_step_fs : float, optional
+        Time step of the molecular dynamics in fs.
+    steps_per_frame : int, optional
+        Steps between frames in the file; read from the file where it says so, else 1.
+    start, stop : int, optional
+        First frame and the one after the last, counted in the file.
+    stride : int
+        Every n-th frame only; the others are skipped while reading, so that memory is saved.
+    type_map : dict of int to str
+        Element of each LAMMPS atom type.
+    unwrapped : bool, optional
+        Whether positions follow atoms across boundaries, where the format leaves it open.
+    temperature_K : float, optional
+        Not needed to read; kept with the trajectory where the file records none.
+    """
+
+    time_step_fs: float | None = None
+    steps_per_frame: int | None = None
+    start: int = 0
+    stop: int | None = None
+    stride: int = 1
+    type_map: dict[int, str] = field(default_factory=dict)
+    unwrapped: bool | None = None
+    temperature_K: float | None = None
+
+    def wants(self, index: int) -> bool:
+        """Return True if the frame of this index in the file is to be kept."""
+        return index >= self.start and (index - self.start) % self.stride == 0
+
+    def ends(self, index: int) -> bool:
+        """Return True if no frame from this index on is wanted."""
+        return self.stop is not None and index >= self.stop
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame as read.
+
+    Parameters
+    ----------
+    positions : numpy.ndarray
+        Cartesian, Å, shape (n_atoms, 3).
+    cell : numpy.ndarray
+        Rows are lattice vectors in Å, shape (3, 3).
+    species : tuple of str
+        Element symbols.
+    step : float
+        Step of the dynamics, or time in fs if `in_fs`.
+    velocities : numpy.ndarray, optional
+        Å/fs, shape (n_atoms, 3).
+    temperature_K, potential_energy_eV : float, optional
+        As recorded.
+    """
+
+    positions: FloatArray
+    cell: FloatArray
+    species: tuple[str, ...]
+    step: float
+    velocities: FloatArray | None = None
+    temperature_K: float | None = None
+    potential_energy_eV: float | None = None
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a text file, gzipped or not.
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be opened.
+    """
+    try:
+        if path.suffix == ".gz":
+            return gzip.open(path, "rt", errors="replace")
+        return path.open("r", errors="replace")
+    except OSError as error:
+        raise ReaderError(f"{path}: {error.strerror or error}") from error
+
+
+def numbers(lines: list[str], columns: int, where: str) -> FloatArray:
+    """Return lines of at least `columns` numbers as an array (n_lines, columns).
+
+    Raises
+    ------
+    ReaderError
+        If a line is short or holds something else; the message says where.
+    """
+    try:
+        return np.array([line.split()[:columns] for line in lines], dtype=float).reshape(len(lines), columns)
+    except ValueError as error:
+        raise ReaderError(f"{where}: expected {columns} numbers a line ({error})") from error
+
+
+def take_lines(file: Iterable[str], count: int, where: str) -> list[str]:
+    """Return the next lines of a file.
+
+    Raises
+    ------
+    ReaderError
+        If the file ends before.
+    """
+    lines = [line for _, line in zip(range(count), file, strict=False)]
+    if len(lines) < count:
+        raise ReaderError(f"{where}: the file ends within a frame ({len(lines)} of {count} lines)")
+    return lines
+
+
+def time_step(options: ReadOptions, path: Path, recorded_fs: float | None = None) -> float:
+    """Return the time step in fs: the given one, else the recorded one.
+
+    Raises
+    ------
+    ReaderError
+        If neither is there, or it is not positive.
+    """
+    step = options.time_step_fs if options.time_step_fs is not None else recorded_fs
+    if step is None:
+        raise ReaderError(f"{path}: the file does not say its time step; give it (--time-step-fs)")
+    if not step > 0:
+        raise ReaderError(f"{path}: time step {step} fs is not positive")
+    return float(step)
+
+
+def assemble(
+    frames: Iterator[Frame], path: Path, step_fs: float, unwrapped: bool, options: ReadOptions
+) -> Trajectory:
+    """Return the trajectory of the wanted frames, cut and joined where the run was restarted.
+
+    A frame whose step does not increase begins a new segment; one that repeats the step before is a
+    checkpoint written twice and is dropped.
+
+    Raises
+    ------
+    ReaderError
+        If there is no frame, the atoms change, or the file breaks off in its first frame.
+    """
+    segments: list[list[Frame]] = []
+    for frame in frames:
+        if segments and frame.species != segments[0][0].species:
+            raise ReaderError(f"{path}: the atoms change in the frame of step {frame.step:g}")
+        if segments and frame.step == segments[-1][-1].step:
+            continue
+        if not segments or frame.step < segments[-1][-1].step:
+            segments.append([])
+        segments[-1].append(frame)
+    if not segments:
+        raise ReaderError(f"{path}: no frame found")
+    return concatenate([_segment(segment, step_fs, unwrapped, options) for segment in segments])
+
+
+def _segment(frames: list[Frame], step_fs: float, unwrapped: bool, options: ReadOptions) -> Trajectory:
+    """Return the trajectory of one uninterrupted segment."""
+    first = frames[0]
+    same_cell = all(frame.cell is first.cell for frame in frames)
+    optional: dict[str, Any] = {}
+    for name, source in (
+        ("velocities", "velocities"),
+        ("temperatures_K", "temperature_K"),
+        ("potential_energies_eV", "potential_energy_eV"),
+    ):
+        values = [getattr(frame, source) for frame in frames]
+        optional[name] = None if any(value is None for value in values) else np.array(values)
+    if optional["temperatures_K"] is None and options.temperature_K is not None:
+        optional["temperatures_K"] = np.full(len(frames), options.temperature_K)
+    return Trajectory(
+        positions=np.stack([frame.positions for frame in frames]),
+        cells=first.cell if same_cell else np.stack([frame.cell for frame in frames]),
+        species=first.species,
+        times_ps=np.array([frame.step for frame in frames], dtype=float) * step_fs / 1000,
+        unwrapped=unwrapped,
+        **optional,
+    )

@@ -1,0 +1,91 @@
+"""The platform's own archives, and npz files of other programs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import units
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+
+from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions, time_step
+from sse_screen.dynamics.trajectory import Trajectory
+
+_NAMES = {
+    "positions": ("positions", "position", "coords", "R"),
+    "cells": ("cells", "cell", "lattice", "lattices", "box"),
+    "species": ("species", "symbols", "elements", "numbers", "atomic_numbers", "z"),
+}
+
+
+def read(path: Path, options: ReadOptions) -> Trajectory:
+    """Read an npz archive: this platform's, or any with positions, cell(s) and species.
+
+    Names understood: positions (n_frames, n_atoms, 3) in Å; cells, cell, lattice or box; species, symbols
+    or atomic numbers; optionally times_ps, velocities (Å/fs) or momenta (ASE's units), energy (eV).
+
+    Raises
+    ------
+    ReaderError
+        If an array is missing, or there are neither times nor a time step.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        if "format" in archive.files:
+            return _chosen(Trajectory.load(path), options)
+        found = {
+            key: next((archive[name] for name in names if name in archive.files), None)
+            for key, names in _NAMES.items()
+        }
+        missing = [key for key, value in found.items() if value is None]
+        if missing:
+            raise ReaderError(f"{path}: no {', '.join(missing)}; it holds {', '.join(archive.files)}")
+        extra = {
+            name: archive[name] for name in ("times_ps", "velocities", "momenta", "energy") if name in archive
+        }
+    positions, labels = np.asarray(found["positions"]), np.asarray(found["species"])
+    species = tuple(
+        chemical_symbols[int(label)] if np.issubdtype(labels.dtype, np.number) else str(label)
+        for label in labels
+    )
+    if "times_ps" in extra:
+        times = extra["times_ps"]
+    else:
+        step_fs = time_step(options, path) * (options.steps_per_frame or 1)
+        times = np.arange(len(positions)) * step_fs / 1000
+    trajectory = Trajectory(
+        positions=positions,
+        cells=np.asarray(found["cells"]),
+        species=species,
+        times_ps=times,
+        unwrapped=bool(options.unwrapped),
+        velocities=_velocities(extra, species),
+        potential_energies_eV=extra.get("energy"),
+    )
+    return _chosen(trajectory, options)
+
+
+def read_platform(path: Path, options: ReadOptions) -> Trajectory:
+    """Read a trajectory file that this platform's molecular dynamics wrote (HDF5), wanted frames only.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file.
+    """
+    from sse_screen.dynamics.trajectory_file import read_trajectory_file
+
+    return read_trajectory_file(path, options.start, options.stop)[:: options.stride]
+
+
+def _velocities(extra: dict[str, Any], species: tuple[str, ...]) -> Any:
+    """Return velocities in Å/fs from velocities or momenta, None if there are none."""
+    if "velocities" in extra:
+        return extra["velocities"]
+    if "momenta" not in extra:
+        return None
+    masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in species])
+    return extra["momenta"] / masses[:, None].astype(extra["momenta"].dtype) * np.float32(units.fs)
+
+
+def _chosen(trajectory: Trajectory, options: ReadOptions) -> Trajectory:
+    """Return the wanted frames."""
+    return trajectory[options.start : options.stop : options.stride]

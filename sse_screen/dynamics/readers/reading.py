@@ -1,0 +1,104 @@
+"""Choose the reader of a file by its name and content."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sse_screen.dynamics.readers import ase_files, diffusion_analyzer, extended_xyz, lammps_dump, npz, vasp
+from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions
+from sse_screen.dynamics.trajectory import Trajectory
+
+Reader = Callable[[Path, ReadOptions], Trajectory]
+
+FORMATS: dict[str, Reader] = {
+    "ase": ase_files.read,
+    "diffusion-analyzer": diffusion_analyzer.read,
+    "extxyz": extended_xyz.read,
+    "lammps-dump": lammps_dump.read,
+    "npz": npz.read,
+    "platform": npz.read_platform,
+    "vasprun": vasp.read_vasprun,
+    "xdatcar": vasp.read_xdatcar,
+}
+_SUFFIXES = {
+    ".traj": "ase",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".lammpstrj": "lammps-dump",
+    ".dump": "lammps-dump",
+    ".npz": "npz",
+    ".json": "diffusion-analyzer",
+    ".h5": "platform",
+    ".hdf5": "platform",
+}
+
+
+def guess_format(path: Path) -> str:
+    """Return the format of a file by its name.
+
+    Raises
+    ------
+    ReaderError
+        If the name says nothing; the message lists the formats.
+    """
+    name = path.name.removesuffix(".gz").lower()
+    if "xdatcar" in name:
+        return "xdatcar"
+    if "vasprun" in name and ".xml" in name:
+        return "vasprun"
+    suffix = Path(name).suffix
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    if "dump" in name:
+        return "lammps-dump"
+    raise ReaderError(f"{path}: format not known from the name; give it (--format {', '.join(FORMATS)})")
+
+
+def read_trajectory(
+    path: str | Path, format: str | None = None, options: ReadOptions | None = None
+) -> Trajectory:
+    """Read a trajectory file of any known format, gzipped or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    format : str, optional
+        One of `FORMATS`; by the file's name if not given.
+    options : ReadOptions, optional
+        Time step, frames wanted, and what else the file does not say.
+
+    Raises
+    ------
+    ReaderError
+        If the file is missing, not of that format, broken, or needs an option that was not given.
+    """
+    path, options = Path(path), options or ReadOptions()
+    if not path.is_file():
+        raise ReaderError(f"{path}: no such file")
+    if options.stride < 1 or options.start < 0:
+        raise ReaderError(
+            f"frames: start {options.start} and stride {options.stride} must be 0 and 1 or more"
+        )
+    chosen = format or guess_format(path)
+    if chosen not in FORMATS:
+        raise ReaderError(f"format {chosen!r} is not one of {', '.join(FORMATS)}")
+    try:
+        trajectory = FORMATS[chosen](path, options)
+    except ReaderError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, OSError, EOFError) as error:
+        raise ReaderError(
+            f"{path}: not a readable {chosen} file ({type(error).__name__}: {error})"
+        ) from error
+    return _with_temperature(trajectory, options)
+
+
+def _with_temperature(trajectory: Trajectory, options: ReadOptions) -> Trajectory:
+    """Return the trajectory with the given temperature where none was recorded."""
+    if trajectory.temperatures_K is not None or options.temperature_K is None:
+        return trajectory
+    from dataclasses import replace
+
+    return replace(trajectory, temperatures_K=np.full(len(trajectory), options.temperature_K))
