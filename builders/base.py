@@ -260,6 +260,30 @@ class DerivedBuilder(Builder):
             self._connected = None
         return self.report
 
+    def references(self, sources: list[Json]) -> list[InputReference]:
+        """Name sources and hash what is used of them.
+
+        Parameters
+        ----------
+        sources : list of dict
+            Source documents with at least ``used_fields``.
+
+        Returns
+        -------
+        list of InputReference
+            In the same order.
+        """
+        references = []
+        for source in sources:
+            content = source["output"] if self.source == OUTPUTS else source
+            used = {name: content.get(name) for name in self.used_fields}
+            references.append(
+                InputReference.model_construct(
+                    collection=self.source, id=self._id_of(source), content_sha256=content_hash(used)
+                )
+            )
+        return references
+
     def finalize(self) -> None:
         """End a run by maggma's own runners.
 
@@ -280,7 +304,7 @@ class DerivedBuilder(Builder):
         if [self._id_of(source) for source in sources] != sorted(item["sources"]):
             raise InputsChangedError("its inputs changed during the build; build again")
         document = self.make(item["key"], sources)
-        inputs = self._references(sources)
+        inputs = self.references(sources)
         document = document.with_build(
             id=item["id"],
             inputs=inputs,
@@ -305,22 +329,6 @@ class DerivedBuilder(Builder):
         found = list(self.database[self.source].find(query, projection, batch_size=_BATCH_SIZE))
         return latest_calculations(found) if from_outputs else found
 
-    def _references(self, sources: list[Json]) -> list[InputReference]:
-        """Name the sources and hash what is used of them."""
-        references = []
-        for source in sources:
-            content = source["output"] if self.source == OUTPUTS else source
-            used = {name: content.get(name) for name in self._top_level_fields()}
-            references.append(
-                InputReference.model_construct(
-                    collection=self.source, id=self._id_of(source), content_sha256=content_hash(used)
-                )
-            )
-        return references
-
-    def _top_level_fields(self) -> list[str]:
-        return sorted({name.split(".")[0] for name in self.used_fields})
-
     def _id_of(self, source: Json) -> str:
         return source["uuid"] if self.source == OUTPUTS else source["id"]
 
@@ -330,7 +338,7 @@ class DerivedBuilder(Builder):
         return (
             existing.get("builder_version") == self.document.meaning_version
             and existing.get("parameters") == self.parameters
-            and existing.get("inputs_fingerprint") == fingerprint(self._references(group.members))
+            and existing.get("inputs_fingerprint") == fingerprint(self.references(group.members))
         )
 
     def _deprecate(self, existing: dict[str, Json], groups: dict[str, Group]) -> None:

@@ -1,6 +1,17 @@
 """Outputs as jobs leave them, with chosen numbers, for the tests of the builders."""
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
 from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
+from sse_screen.documents.molecular_dynamics import (
+    MolecularDynamicsOutput,
+    MolecularDynamicsProtocol,
+    molecular_dynamics_key,
+)
 from sse_screen.documents.relaxation import (
     ConfigurationBatchOutput,
     ConfigurationResult,
@@ -8,6 +19,8 @@ from sse_screen.documents.relaxation import (
     RelaxationProtocol,
     relaxation_key,
 )
+from sse_screen.dynamics.trajectory_file import write_trajectory_file
+from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops
 
 CHGNET = PotentialIdentity(
     name="chgnet", code="chgnet", code_version="0.4.2", model_version="0.3.0", weights_sha256="c" * 64
@@ -96,3 +109,49 @@ def configuration_batch(number, configurations, temperatures_K=(300.0, 600.0), *
         "total_time_s": 1.1,
     }
     return ConfigurationBatchOutput(**(fields | changes))
+
+
+def trajectory_bytes(jumps, seed, temperature_K=800.0, n_frames=400, frame_ps=0.02, equilibration_frames=0):
+    """Give the stored file of a walk of 24 Li with a known diffusivity in a vibrating framework.
+
+    Returns the bytes and the diffusivity in cm²/s.
+    """
+    generator = np.random.default_rng(seed)
+    walks, per_frame = uncorrelated_hops(1, 24, n_frames, jumps, generator)
+    waiting = np.zeros((equilibration_frames, 24, 3))
+    trajectory = as_trajectory(np.concatenate([waiting, walks[0]]), frame_ps, generator)
+    temperatures = np.full(trajectory.n_frames, temperature_K)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trajectory.h5"
+        write_trajectory_file(path, [replace(trajectory, temperatures_K=temperatures)])
+        return path.read_bytes(), per_frame / frame_ps * 1e-4
+
+
+def molecular_dynamics(trajectory, temperature_K=800.0, seed=1, name="walker", **changes):
+    """Give the output of a run whose trajectory is a ``BlobReference``."""
+    protocol = MolecularDynamicsProtocol(equilibration_ps=0.0, production_ps=8.0)
+    protocol, potential = changes.get("protocol", protocol), changes.get("potential", CHGNET)
+    structure = f"{name} of {changes.get('n_atoms', 48)} atoms"
+    fields = {
+        "calculation_key": molecular_dynamics_key(structure, potential, protocol, temperature_K, seed),
+        "material_id": content_hash(name),
+        "material_name": name,
+        "formula": "LiS",
+        "chemical_system": "Li-S",
+        "elements": ["Li", "S"],
+        "n_atoms": 48,
+        "structure": {"@module": "pymatgen.core.structure", "@class": "Structure", "sites": []},
+        "mobile_ion": "Li",
+        "charge_number": 1,
+        "potential": potential,
+        "protocol": protocol,
+        "temperature_K": temperature_K,
+        "seed": seed,
+        "trajectory": trajectory,
+        "mean_temperature_K": temperature_K + 1.0,
+        "mean_volume_A3": 1728.0,
+        "n_steps": protocol.n_steps,
+        "potential_time_s": 1.0,
+        "total_time_s": 1.1,
+    }
+    return MolecularDynamicsOutput(**(fields | changes))
