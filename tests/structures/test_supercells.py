@@ -17,7 +17,7 @@ from sse_screen.structures.supercells import (
 NAMES = ["li3n", "licl", "li6ps5cl", "li3ycl6", "li7p3s11", "li3ybr6", "li"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(NAMES), st.floats(3.0, 14.0))
 def test_widths_composition_and_density(name: str, minimum_length_A: float) -> None:
     crystal = build_prototype(name)
@@ -28,7 +28,7 @@ def test_widths_composition_and_density(name: str, minimum_length_A: float) -> N
     assert large.density == pytest.approx(crystal.density, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.tuples(*[st.floats(2.5, 12)] * 3), st.tuples(*[st.floats(60, 120)] * 3), st.floats(4.0, 14.0))
 def test_never_larger_than_multiples_of_the_given_vectors(
     lengths: tuple[float, ...], angles: tuple[float, ...], minimum_length_A: float
