@@ -1,0 +1,1 @@
+"""The ranking and the page that shows a campaign's results."""

@@ -1,0 +1,148 @@
+"""Figures of derived documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+from sse_screen.documents.activation_energy import ActivationEnergyDoc
+from sse_screen.documents.convex_hull import ConvexHullDoc
+from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.thermodynamics.composition_space import elemental_space, end_member_space, place_on_hull
+from sse_screen.thermodynamics.figures import binary_hull_figure, ternary_hull_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BLUE, _GREY, _ORANGE = "#1f5fa8", "#8a8f98", "#d9822b"
+
+
+def displacement_figure(document: DiffusivityDoc) -> Figure:
+    """Draw the mean squared displacement of every species with the fit and its window.
+
+    Parameters
+    ----------
+    document : DiffusivityDoc
+        One material and temperature.
+
+    Returns
+    -------
+    Figure
+        Logarithmic on both axes.
+    """
+    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    framework = 0
+    for curve in document.mean_squared_displacements:
+        times, values = np.array(curve.times_ps), np.array(curve.values_A2)
+        kept = (times > 0) & (values > 0)
+        framework += not curve.mobile
+        style = {"color": _BLUE, "lw": 2.0} if curve.mobile else {"color": _GREY, "lw": 1.2}
+        line = ("-", "--", ":", "-.")[framework % 4] if not curve.mobile else "-"
+        axes.loglog(times[kept], values[kept], line, label=curve.species, **style)
+    window = document.fit_window
+    if window is not None:
+        times = np.geomspace(window.start_ps, window.end_ps, 50)
+        fitted = window.intercept_A2 + window.slope_A2_per_ps * times
+        axes.loglog(times, fitted, color=_ORANGE, lw=1.4, label="fit")
+        axes.axvspan(window.start_ps, window.end_ps, color=_ORANGE, alpha=0.10, lw=0)
+    axes.axhline(document.hop_distance_A**2, color=_GREY, lw=0.7, ls=(0, (1, 3)))
+    axes.annotate("one hop", (axes.get_xlim()[0], document.hop_distance_A**2), fontsize=8, color=_GREY)
+    axes.set_xlabel("lag time (ps)")
+    axes.set_ylabel("mean squared displacement (Å²)")
+    verdict = document.verdict.replace("_", " ")
+    axes.set_title(f"{document.material_name}, {document.temperature_K:g} K: {verdict}", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
+    """Draw the diffusivities with their intervals, upper limits as arrows, the fit and its band.
+
+    Parameters
+    ----------
+    document : ActivationEnergyDoc
+        One material.
+
+    Returns
+    -------
+    Figure
+        Logarithm of D over 1000/T.
+    """
+    figure = Figure(figsize=(5.2, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_fit(axes, document)
+    for point in document.points:
+        x, quantity = 1000 / point.temperature_K, point.tracer_diffusivity
+        if quantity.value is not None and quantity.lower is not None and quantity.upper is not None:
+            bars = [[quantity.value - quantity.lower], [quantity.upper - quantity.value]]
+            axes.errorbar(x, quantity.value, bars, fmt="o", color=_BLUE, capsize=3, ms=5)
+        elif quantity.upper is not None:
+            axes.errorbar(
+                x, quantity.upper, [[0.55 * quantity.upper], [0]], uplims=True, fmt="_", color=_GREY, ms=9
+            )
+    axes.set_yscale("log")
+    axes.set_xlabel("1000/T (1/K)")
+    axes.set_ylabel("tracer diffusivity (cm²/s)")
+    energy = document.activation_energy
+    if energy.value is not None:
+        text = f"{energy.value:.2f} eV"
+        if energy.lower is not None and energy.upper is not None:
+            text += f" [{energy.lower:.2f}, {energy.upper:.2f}]"
+        axes.set_title(f"{document.material_name}: E_a = {text}", fontsize=10)
+    else:
+        axes.set_title(f"{document.material_name}: {document.verdict.replace('_', ' ')}", fontsize=10)
+    _temperature_axis(axes, [point.temperature_K for point in document.points])
+    return figure
+
+
+def _draw_fit(axes: Axes, document: ActivationEnergyDoc) -> None:
+    fit = document.fit
+    if fit is None or fit.parameters is None:
+        return
+    temperatures = [point.temperature_K for point in document.points]
+    inverse = np.linspace(1 / max(temperatures), 1 / min(temperatures), 40)
+    quantities = [fit.diffusivity_at(float(1 / x)) for x in inverse]
+    drawn = [(1000 * x, q) for x, q in zip(inverse, quantities, strict=True) if q.value is not None]
+    if not drawn:
+        return
+    x = [point[0] for point in drawn]
+    axes.plot(x, [q.value for _, q in drawn], color=_ORANGE, lw=1.4)
+    band = [(a, q.lower, q.upper) for a, q in drawn if q.lower is not None and q.upper is not None]
+    if band:
+        axes.fill_between(*np.array(band).T, color=_ORANGE, alpha=0.15, lw=0)
+
+
+def _temperature_axis(axes: Axes, temperatures_K: list[float]) -> None:
+    top = axes.secondary_xaxis("top", functions=(lambda x: x, lambda x: x))
+    top.xaxis.set_major_locator(FixedLocator([1000 / t for t in temperatures_K]))
+    top.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{1000 / x:.0f} K"))
+    top.xaxis.set_minor_formatter(NullFormatter())
+    top.tick_params(labelsize=8)
+
+
+def hull_figure(document: ConvexHullDoc) -> Figure | None:
+    """Draw a hull of two or three components.
+
+    Parameters
+    ----------
+    document : ConvexHullDoc
+        Any hull.
+
+    Returns
+    -------
+    Figure or None
+        None for more components, which a plane cannot show.
+    """
+    formulas = [entry.formula for entry in document.entries]
+    elements = elemental_space(formulas)
+    is_elemental = list(elements.components) == document.components
+    space = elements if is_elemental else end_member_space(formulas, document.components)
+    energies = np.array([entry.energy_eV_per_atom for entry in document.entries])
+    left_out = np.array([entry.suspicious for entry in document.entries])
+    placed = place_on_hull(space, energies, left_out)
+    draw = {2: binary_hull_figure, 3: ternary_hull_figure}.get(len(document.components))
+    return None if draw is None else draw(placed, formulas)
