@@ -13,6 +13,8 @@ from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.cli.query import EPILOG as QUERY_EPILOG
 from sse_screen.cli.query import query
+from sse_screen.cli.report import EPILOG as REPORT_EPILOG
+from sse_screen.cli.report import report
 from sse_screen.cli.serve import EPILOG as SERVE_EPILOG
 from sse_screen.cli.serve import serve
 from sse_screen.exceptions import SseScreenError
@@ -39,6 +41,7 @@ app.command(epilog=campaigns.STATUS_EPILOG)(campaigns.status)
 app.command()(campaigns.rerun)
 app.command("fireworks-config", epilog=campaigns.FIREWORKS_EPILOG)(campaigns.fireworks_config)
 app.command()(campaigns.screen)
+app.command(epilog=REPORT_EPILOG)(report)
 
 
 @app.callback()
