@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, Maker, OutputReference, Response, job
+from jobflow import Flow, Job, Maker, OutputReference, Response, job
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -173,7 +173,7 @@ class DiffusionFlowMaker(Maker):
             "charge_number": charge_number,
         }
         relaxed: OutputReference = relaxation.output.structure
-        jobs = [relaxation]
+        jobs: list[Job | Flow] = [relaxation]
         for i, temperature_K in enumerate(sorted(self.temperatures_K, reverse=True)):
             for replica in range(self.replicas):
                 run = self.dynamics.make(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Flow
+from jobflow import Flow, Job
 from pymatgen.core import Element, Structure
 
 from sse_screen.documents.base import BlobReference, PotentialIdentity
@@ -50,7 +51,7 @@ class PlannedOrderings:
         Flow
             One job a batch.
         """
-        jobs = []
+        jobs: list[Job | Flow] = []
         for number, (packed, weights) in enumerate(self.batches, 1):
             batch = put_blob(packed, "application/zstd+json")
             made = self.maker.make(batch, weights, self.parent)
@@ -96,23 +97,28 @@ def plan_campaign(campaign: Campaign) -> Plan:
     problems: list[str] = []
     spaces = [_space(hull.space, problems, f"hulls.{i}.space") for i, hull in enumerate(campaign.hulls)]
 
-    def attempt(where: str, add: Callable[[], None]) -> None:
-        try:
-            add()
-        except InputError as error:
-            problems.append(f"{where}: {error}")
-
     for i, material in enumerate(campaign.materials):
-        attempt(f"materials.{i}", lambda m=material, n=i: plan.flows.append(_diffusion(plan, m, n, spaces)))
+        with _collected(problems, f"materials.{i}"):
+            plan.flows.append(_diffusion(plan, material, i, spaces))
     for i, hull in enumerate(campaign.hulls):
         for j, entry in enumerate(hull.entries):
-            where = f"hulls.{i}.entries.{j}"
-            attempt(where, lambda e=entry, s=spaces[i]: plan.flows.append(_competing(plan, e, s)))
+            with _collected(problems, f"hulls.{i}.entries.{j}"):
+                plan.flows.append(_competing(plan, entry, spaces[i]))
     for i, orderings in enumerate(campaign.orderings):
-        attempt(f"orderings.{i}", lambda o=orderings: plan.orderings.append(_orderings(plan, o)))
+        with _collected(problems, f"orderings.{i}"):
+            plan.orderings.append(_orderings(plan, orderings))
     if problems:
         raise InputError("\n".join(problems))
     return plan
+
+
+@contextmanager
+def _collected(problems: list[str], where: str) -> Iterator[None]:
+    """Go on after a refusal, so that all of them are told at once."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(f"{where}: {error}")
 
 
 def _space(elements: list[str], problems: list[str], where: str) -> str:

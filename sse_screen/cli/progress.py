@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from sse_screen.settings import Settings
@@ -37,7 +37,7 @@ class JobsProgress:
             console=self._console,
         )
         self._jobs = self._progress.add_task("jobs", total=None, note="")
-        self._runs: dict[str, int] = {}
+        self._runs: dict[str, TaskID] = {}
         self._seen: dict[str, tuple[float, int]] = {}
         self._started = time.monotonic()
         self._first_done: float | None = None

@@ -275,7 +275,7 @@ class _Run:
         }
 
     def _save_segment(self, records: list[dict[str, Any]]) -> None:
-        arrays = {
+        arrays: dict[str, Any] = {
             key: np.array([r[key] for r in records]) for key in records[0] if records[0][key] is not None
         }
         segment = Trajectory(species=tuple(self.atoms.get_chemical_symbols()), unwrapped=True, **arrays)
