@@ -1,0 +1,138 @@
+"""Everything about transport that trajectories at one temperature can say, in one document."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from sse_screen.documents.base import Document, Quantity
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
+from sse_screen.transport.anisotropy import DiffusivityTensor, diffusivity_tensor
+from sse_screen.transport.conductivity import Conductivity, charge_of, conductivity
+from sse_screen.transport.diffusivity import TracerDiffusivity, fit_ensemble, judge
+from sse_screen.transport.ensemble import prepare_ensemble
+
+_SAME_TEMPERATURE = 0.05
+
+
+class TransportAnalysis(Document):
+    """Diffusivities and conductivities of one mobile ion at one temperature, with verdicts."""
+
+    mobile_species: list[str] = Field(description="Symbols of the mobile ion")
+    framework_species: list[str] = Field(description="Symbols whose mean was held still")
+    temperature_K: float | None = Field(
+        default=None, description="Temperature given or recorded", json_schema_extra={"unit": "K"}
+    )
+    volume_A3: float = Field(description="Mean volume of the cell", json_schema_extra={"unit": "Å³"})
+    tracer_diffusivity: Quantity = Field(description="Tracer diffusivity with its interval and verdict")
+    charge_diffusivity: Quantity = Field(description="From the collective displacement of the charges")
+    haven_ratio: Quantity = Field(description="Tracer over charge diffusivity")
+    nernst_einstein_conductivity: Quantity = Field(description="From the tracer diffusivity, Haven ratio 1")
+    charge_conductivity: Quantity = Field(description="From the charge diffusivity")
+    charge_number: int | None = Field(default=None, description="Charge of the mobile ion")
+    tracer: TracerDiffusivity = Field(description="Fit, gates and curves behind the tracer diffusivity")
+    tensor: DiffusivityTensor | None = Field(default=None, description="Null when no slope could be fitted")
+
+
+def analyze_transport(
+    trajectories: Sequence[Trajectory],
+    mobile_species: str | Sequence[str],
+    framework_species: Sequence[str] | None = None,
+    *,
+    temperature_K: float | None = None,
+    charge: int | None = None,
+    hop_distance_A: float | None = None,
+    window_ps: tuple[float, float] | None = None,
+    confidence: float = 0.95,
+) -> TransportAnalysis:
+    """Return diffusivities, tensor, conductivities and Haven ratio of replicas at one temperature.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+        Replicas of one system at one temperature.
+    mobile_species : str or sequence of str
+        Symbol(s) of the mobile ion.
+    framework_species : sequence of str, optional
+        Symbols held still; all that is not mobile if not given.
+    temperature_K : float, optional
+        Temperature of the conductivity; the mean recorded one if not given.
+    charge : int, optional
+        Charge number of the ion, where its element has several.
+    hop_distance_A, window_ps, confidence
+        As in `estimate_diffusivity`.
+
+    Raises
+    ------
+    TrajectoryError
+        If the trajectories cannot be pooled or an option is impossible.
+    SpeciesError
+        If a named species is not there.
+    InputError
+        If the charge is needed and not given.
+    """
+    _one_temperature(trajectories)
+    if temperature_K is not None and not temperature_K > 0:
+        raise TrajectoryError(f"temperature_K: {temperature_K} is not a temperature")
+    ensemble = prepare_ensemble(trajectories, mobile_species, framework_species)
+    number = charge_of(ensemble.mobile_species[0], charge)
+    fitted = fit_ensemble(ensemble, hop_distance_A=hop_distance_A, window_ps=window_ps)
+    tracer = judge(ensemble, fitted, confidence=confidence)
+    temperature = temperature_K if temperature_K is not None else ensemble.temperature_K
+    charges = conductivity(ensemble, fitted, tracer.tracer_diffusivity, number, temperature, confidence)
+    judged = tracer.tracer_diffusivity
+    tensor = None if judged.verdict == "refused" else diffusivity_tensor(ensemble, fitted, confidence)
+    shared: dict[str, Any] = {
+        name: _no_better(quantity, judged) for name, quantity in _quantities(charges).items()
+    }
+    return TransportAnalysis(
+        mobile_species=list(ensemble.mobile_species),
+        framework_species=sorted(ensemble.framework),
+        temperature_K=temperature,
+        volume_A3=ensemble.volume_A3,
+        tracer_diffusivity=judged,
+        charge_number=number,
+        tracer=tracer,
+        tensor=None if tensor is None else _tensor_no_better(tensor, judged),
+        **shared,
+    )
+
+
+def _quantities(charges: Conductivity) -> dict[str, Quantity]:
+    """Return the quantities of a conductivity by name."""
+    names = ("charge_diffusivity", "haven_ratio", "nernst_einstein_conductivity", "charge_conductivity")
+    return {name: getattr(charges, name) for name in names}
+
+
+def _no_better(quantity: Quantity, tracer: Quantity) -> Quantity:
+    """Return a quantity whose verdict is no better than that of the tracer diffusivity it goes with."""
+    if tracer.verdict == "refused":
+        nothing = {"value": None, "lower": None, "upper": None}
+        return quantity.model_copy(
+            update={**nothing, "verdict": "refused", "reasons": ["the tracer diffusivity is refused"]}
+        )
+    if tracer.verdict == "diffusive" or quantity.verdict not in ("ok", "diffusive"):
+        return quantity
+    reasons = [*quantity.reasons, f"the tracer diffusivity is {tracer.verdict}"]
+    return quantity.model_copy(update={"verdict": "unresolved", "reasons": reasons})
+
+
+def _tensor_no_better(tensor: DiffusivityTensor, tracer: Quantity) -> DiffusivityTensor:
+    """Return a tensor whose verdicts are no better than that of the tracer diffusivity."""
+    return tensor.model_copy(
+        update={
+            "principal": [_no_better(value, tracer) for value in tensor.principal],
+            "axial": {name: _no_better(value, tracer) for name, value in tensor.axial.items()},
+            "planar": {name: _no_better(value, tracer) for name, value in tensor.planar.items()},
+        }
+    )
+
+
+def _one_temperature(trajectories: Sequence[Trajectory]) -> None:
+    """Refuse replicas whose recorded temperatures differ by more than 5 %."""
+    recorded = [t.mean_temperature_K for t in trajectories if t.mean_temperature_K is not None]
+    if recorded and max(recorded) > (1 + _SAME_TEMPERATURE) * min(recorded):
+        raise TrajectoryError(
+            f"trajectories: recorded at {min(recorded):.0f} to {max(recorded):.0f} K; "
+            "only replicas at one temperature are pooled"
+        )

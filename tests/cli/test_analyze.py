@@ -1,0 +1,121 @@
+"""`sse-screen analyze` and `sse-screen arrhenius` as a user runs them."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sse_screen.cli.main import app
+from sse_screen.exceptions import InputError
+from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops, vibrations
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three temperatures whose diffusivities lie on a line of 0.2 eV, as npz files."""
+    folder = tmp_path_factory.mktemp("runs")
+    files = {}
+    for temperature, jumps in ((600, 300.0), (700, 520.0), (800, 790.0)):
+        generator = np.random.default_rng(temperature)
+        moved, _ = uncorrelated_hops(1, 24, 1200, jumps, generator)
+        moved = moved[0] + vibrations((1200, 24, 3), 0.15, 3.0, generator)
+        files[temperature] = folder / f"{temperature}.npz"
+        as_trajectory(moved, 0.1, generator, wrapped=True).save(files[temperature])
+    return files
+
+
+def test_json_holds_quantities_with_verdicts(runs):
+    result = invoke("analyze", runs[600], "--mobile-ion", "Li", "--temperature-K", 600, "--json")
+    content = json.loads(result.stdout)
+    found = content["tracer_diffusivity"]
+    assert set(found) >= {"value", "lower", "upper", "unit", "verdict", "reasons"}
+    assert found["verdict"] == "diffusive"
+    assert found["unit"] == "cm2/s"
+    assert content["nernst_einstein_conductivity"]["unit"] == "S/cm"
+    assert content["temperature_K"] == 600
+
+
+def test_table_and_page(runs, tmp_path):
+    result = invoke("analyze", runs[600], runs[600], "--mobile-ion", "Li", "--html", tmp_path / "page")
+    assert "tracer diffusivity" in result.stdout
+    assert (tmp_path / "page" / "index.html").exists()
+    assert (tmp_path / "page" / "displacement.png").exists()
+
+
+def test_a_two_frame_file_has_a_verdict(tmp_path):
+    generator = np.random.default_rng(0)
+    short = as_trajectory(np.zeros((2, 4, 3)), 0.1, generator)
+    short.save(tmp_path / "short.npz")
+    content = json.loads(invoke("analyze", tmp_path / "short.npz", "--mobile-ion", "Li", "--json").stdout)
+    assert content["tracer_diffusivity"]["verdict"] == "refused"
+    assert content["tracer_diffusivity"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mobile-ion", "Na"), "'Na' is not in the trajectory"),
+        (("--mobile-ion", "Li", "--framework", "P"), "'P' is not in the trajectory"),
+        (("--mobile-ion", "Li", "--type-map", "Li"), "1=Li,2=S"),
+        (("--mobile-ion", "Li", "--window-ps", "1"), "two times in ps"),
+        (("--mobile-ion", "Li", "--window-ps", "1,900"), "window_ps"),
+        (("--mobile-ion", "Li", "--skip-ps", "900"), "leaves nothing"),
+        (("--mobile-ion", "Li", "--charge", "0"), "carries no current"),
+        (("--mobile-ion", "Li", "--format", "pdb"), "not one of"),
+    ],
+)
+def test_bad_options_name_themselves(runs, options, message):
+    with pytest.raises(InputError, match=message):
+        invoke("analyze", runs[600], *options)
+
+
+def test_activation_energy_from_analyses(runs, tmp_path):
+    files = []
+    for temperature, file in runs.items():
+        files.append(tmp_path / f"{temperature}.json")
+        printed = invoke(
+            "analyze",
+            file,
+            "--mobile-ion",
+            "Li",
+            "--temperature-K",
+            temperature,
+            "--hop-distance-A",
+            2,
+            "--json",
+        )
+        files[-1].write_text(printed.stdout)
+    content = json.loads(invoke("arrhenius", *files, "--json", "--plot", tmp_path / "line.png").stdout)
+    energy = content["activation_energy"]
+    assert energy["lower"] < 0.2 < energy["upper"]
+    assert content["extrapolation"]["temperature_K"] == 300
+    assert (tmp_path / "line.png").stat().st_size > 10_000
+    assert "activation energy" in invoke("arrhenius", *files).stdout
+
+
+def test_activation_energy_from_a_table(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "temperature_K,diffusivity_cm2_per_s\n600,0.15e-4\n800,0.29e-4\n1000,0.54e-4\n1200,0.83e-4\n"
+    )
+    content = json.loads(invoke("arrhenius", table, "--json").stdout)
+    assert content["activation_energy"]["value"] == pytest.approx(0.18, abs=0.01)
+    refused = json.loads(invoke("arrhenius", table, "--transition-K", 500, "--json").stdout)
+    assert refused["extrapolation"]["verdict"] == "refused"
+    table.write_text("temperature_K,diffusivity_cm2_per_s\n600,-1\n")
+    with pytest.raises(InputError, match="line 2, diffusivity_cm2_per_s"):
+        invoke("arrhenius", table)
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(InputError, match="not what `sse-screen analyze --json` prints"):
+        invoke("arrhenius", tmp_path / "broken.json")
+    table.write_text("temperature_K,diffusivity_cm2_per_s\n600,1\n700,2\n")
+    with pytest.raises(InputError, match=r"\.png or \.svg"):
+        invoke("arrhenius", table, "--plot", tmp_path / "line.pdf")
