@@ -82,8 +82,8 @@ def derived_indexes(collection: ServedCollection) -> tuple[Index, ...]:
     Returns
     -------
     tuple of Index
-        A unique one on ``id``; one a sort key, with ``id`` for the cursor; one a list that can be
-        filtered; one wildcard index for all other filters.
+        A unique one on ``id``; one a sort key, with ``id`` for the cursor; one a list at the top; one
+        wildcard index for all other filters.
     """
     indexes = [_index("id", unique=True)]
     rest = []
@@ -92,7 +92,7 @@ def derived_indexes(collection: ServedCollection) -> tuple[Index, ...]:
             continue
         if field.sortable:
             indexes.append(_index(field.path, "id"))
-        elif field.kind == "text list" and field.array is None:
+        elif field.kind == "text list" and "." not in field.path:
             indexes.append(_index(field.path))
         elif field.kind != "potential":
             rest.append(field.path)

@@ -1,0 +1,169 @@
+"""Answer times of the API's lists at 100,000 documents a collection, over HTTP, on the embedded server.
+
+Run: python benchmarks/api.py [--documents 100000] [--requests 400] [--json FILE]
+Each request has one or two filters with values drawn from the documents, and a sort key, both ways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from synthetic import synthetic_documents
+
+from sse_screen.database.embedded import EmbeddedServer
+from sse_screen.database.indexes import derived_indexes, ensure_indexes
+from sse_screen.database.queries import compile_query, find
+from sse_screen.database.served import ServedCollection, served_collections
+from sse_screen.database.stores import connect
+from sse_screen.settings import Settings, load_settings
+
+BATCH = 5000
+
+
+def main() -> None:
+    """Fill, serve, ask, and tell the percentiles."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=400, help="for each collection")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="sse-bench-"))
+    settings = load_settings(data_directory=folder)
+    server = EmbeddedServer.from_settings(settings)
+    server.start()
+    try:
+        figures = _measure(settings, arguments.documents, arguments.requests)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _measure(settings: Settings, documents: int, requests: int) -> dict[str, Any]:
+    database = connect(settings)
+    for name, collection in served_collections().items():
+        started = time.perf_counter()
+        generator = np.random.default_rng(0)
+        source = synthetic_documents(collection.document, documents, generator)
+        batch: list[dict[str, Any]] = []
+        for document in source:
+            batch.append(document)
+            if len(batch) == BATCH:
+                database[name].insert_many(batch, ordered=False)
+                batch = []
+        if batch:
+            database[name].insert_many(batch, ordered=False)
+        ensure_indexes(database, {name: derived_indexes(collection)})
+        _say(f"{name}: {documents} documents in {time.perf_counter() - started:.0f} s")
+    port = _free_port()
+    command = [sys.executable, "-m", "sse_screen.cli", "serve", "--port", str(port)]
+    api = subprocess.Popen(
+        command, env={**os.environ, **settings.environment(), "SSE_SCREEN_LOG_LEVEL": "ERROR"}
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            _wait(client)
+            return {
+                name: _ask(client, database, collection, requests)
+                for name, collection in served_collections().items()
+            }
+    finally:
+        api.terminate()
+        api.wait()
+
+
+def _ask(
+    client: httpx.Client, database: Any, collection: ServedCollection, requests: int
+) -> dict[str, float]:
+    generator = np.random.default_rng(1)
+    samples = list(database[collection.name].aggregate([{"$sample": {"size": 200}}]))
+    times, scans = [], 0
+    worst: tuple[float, str] = (0.0, "")
+    for number in range(requests):
+        parameters = _request(collection, samples, generator, n_filters=1 + number % 2)
+        plan = find(database, compile_query(collection, parameters)).explain()["queryPlanner"]
+        scans += "COLLSCAN" in str(plan["winningPlan"])
+        started = time.perf_counter()
+        answer = client.get(collection.route, params=parameters)
+        times.append(1000 * (time.perf_counter() - started))
+        answer.raise_for_status()
+        worst = max(worst, (times[-1], str(answer.url)))
+    found = {
+        "requests": requests,
+        "median_ms": float(np.median(times)),
+        "p95_ms": float(np.percentile(times, 95)),
+        "max_ms": max(times),
+        "collection_scans": scans,
+    }
+    _say(f"{collection.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()))
+    _say(f"  slowest: {worst[1]}")
+    return found
+
+
+def _request(
+    collection: ServedCollection,
+    samples: list[dict[str, Any]],
+    generator: np.random.Generator,
+    n_filters: int,
+) -> list[tuple[str, str]]:
+    fields = [field for field in collection.fields.values() if field.filterable]
+    sample = samples[int(generator.integers(len(samples)))]
+    chosen: dict[str, str] = {}
+    while len(chosen) < n_filters:
+        field = fields[int(generator.integers(len(fields)))]
+        value = _at(sample, f"{field.path}.name" if field.kind == "potential" else field.path)
+        value = value[0] if isinstance(value, list) and value else value
+        if value is None or value == [] or field.name.endswith(".formula"):
+            continue
+        suffix = str(generator.choice(["", "_min", "_max"])) if field.ranged else ""
+        chosen[field.name + suffix] = str(value).lower() if isinstance(value, bool) else str(value)
+    sortable = [field.name for field in collection.fields.values() if field.sortable]
+    sort = str(generator.choice(["", "-"])) + str(generator.choice(sortable))
+    return [*chosen.items(), ("sort", sort)]
+
+
+def _at(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value[0] if isinstance(value, list) and value else value
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client.get("/health").raise_for_status()
+            return
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
