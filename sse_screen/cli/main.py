@@ -9,6 +9,8 @@ from sse_screen.cli.analyze import EPILOG as ANALYZE_EPILOG
 from sse_screen.cli.analyze import analyze
 from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
 from sse_screen.cli.arrhenius import arrhenius
+from sse_screen.cli.build import EPILOG as BUILD_EPILOG
+from sse_screen.cli.build import build
 from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
 from sse_screen.cli.free_energy import free_energy
 from sse_screen.cli.hull import EPILOG as HULL_EPILOG
@@ -32,6 +34,7 @@ app = typer.Typer(
 
 app.command(epilog=ANALYZE_EPILOG)(analyze)
 app.command(epilog=ARRHENIUS_EPILOG)(arrhenius)
+app.command(epilog=BUILD_EPILOG)(build)
 app.add_typer(db.app, name="db")
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,7 @@ def configuration_batch(number, configurations, temperatures_K=(300.0, 600.0), *
     return ConfigurationBatchOutput(**(fields | changes))
 
 
+@lru_cache(maxsize=32)
 def trajectory_bytes(jumps, seed, temperature_K=800.0, n_frames=400, frame_ps=0.02, equilibration_frames=0):
     """Give the stored file of a walk of 24 Li with a known diffusivity in a vibrating framework.
 
