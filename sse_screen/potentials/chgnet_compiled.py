@@ -1,65 +1,27 @@
 """CHGNet by compiled loops and small matrix products on the CPU, with its derivative written out.
 
-The same function as the chgnet package's model (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)); what
-differs is the order of additions. Geometry is in double precision, features in single precision.
+The same function as the chgnet package's model (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)); what differs
+is the order of additions. Geometry is in double precision, features in single precision.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sse_screen.potentials import kernels
-from sse_screen.potentials.chgnet_weights import WIDTH, CHGNetWeights, GatedLayer
+from sse_screen.potentials import basis_kernels, message_kernels
+from sse_screen.potentials.basis_kernels import N_BASIS
+from sse_screen.potentials.chgnet_weights import WIDTH, CHGNetWeights
 from sse_screen.potentials.evaluation import Evaluation
 from sse_screen.potentials.graph import CrystalGraph
+from sse_screen.potentials.prepared_layers import PreparedLayer, PreparedWeights
 
 _NONE_64 = np.zeros((0, WIDTH), dtype=np.float32)
 _NONE_128 = np.zeros((0, 2 * WIDTH), dtype=np.float32)
 _NONE_INDEX = np.zeros(0, dtype=np.int64)
 _NO_WEIGHT = np.zeros((WIDTH, 2 * WIDTH), dtype=np.float32)
-
-
-def _row_blocks(matrix: NDArray, n_rows: int) -> NDArray:
-    padded = np.zeros((n_rows, matrix.shape[1]), dtype=np.float32)
-    padded[: len(matrix)] = matrix
-    return padded
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A gated layer in the form that the kernels take."""
-
-    blocks: tuple[NDArray, ...]
-    blocks_t: tuple[NDArray, ...]
-    bias: NDArray
-    second: NDArray
-    second_t: NDArray
-    bias_second: NDArray
-    norm: NDArray
-    out: NDArray
-    out_t: NDArray
-
-    @classmethod
-    def of(cls, layer: GatedLayer) -> _Layer:
-        halves = (layer.norm_scale[:WIDTH], layer.norm_shift[:WIDTH], layer.norm_scale[WIDTH:])
-        two_layers = layer.core is not None and layer.gate is not None
-        second = np.stack([layer.core, layer.gate]) if two_layers else np.zeros((2, 1, 1))  # type: ignore[list-item]
-        out = layer.out if layer.out is not None else np.zeros((1, 1))
-        return cls(
-            blocks=layer.blocks,
-            blocks_t=tuple(np.ascontiguousarray(block.T) for block in layer.blocks),
-            bias=layer.bias,
-            second=np.ascontiguousarray(second, dtype=np.float32),
-            second_t=np.ascontiguousarray(np.swapaxes(second, 1, 2), dtype=np.float32),
-            bias_second=np.zeros(1, np.float32) if layer.bias_second is None else layer.bias_second,
-            norm=np.stack([*halves, layer.norm_shift[WIDTH:]]),
-            out=np.ascontiguousarray(out, dtype=np.float32),
-            out_t=np.ascontiguousarray(out.T, dtype=np.float32),
-        )
 
 
 class _Workspace:
@@ -93,29 +55,8 @@ class CompiledCHGNet:
 
     def __init__(self, weights: CHGNetWeights) -> None:
         self.weights = weights
-        self._memory = _Workspace()
-        self._atom_layers = [_Layer.of(layer) for layer in weights.atom_layers]
-        self._bond_layers = [_Layer.of(layer) for layer in weights.bond_layers]
-        self._angle_layers = [_Layer.of(layer) for layer in weights.angle_layers]
-        n_basis = kernels.N_BASIS
-        self._bond_frequencies = _row_blocks(weights.bond_frequencies[:, None], n_basis)[:, 0].copy()
-        self._short_frequencies = _row_blocks(weights.short_frequencies[:, None], n_basis)[:, 0].copy()
-        self._angle_frequencies = _row_blocks(weights.angle_frequencies[:, None], n_basis // 2)[:, 0].copy()
-        self._bond_embedding = _row_blocks(weights.bond_embedding, n_basis)
-        self._bond_weights = _row_blocks(weights.bond_weights, n_basis)
-        self._short_weights = _row_blocks(weights.short_weights, n_basis)
-        self._angle_embedding = self._angle_rows(weights)
-
-    @staticmethod
-    def _angle_rows(weights: CHGNetWeights) -> NDArray:
-        """Rows in the kernels' order: sines and a zero, cosines and the constant (frequency 0)."""
-        half = kernels.HALF_BASIS
-        order = len(weights.angle_frequencies)
-        rows = np.zeros((2 * half, WIDTH), dtype=np.float32)
-        rows[:order] = weights.angle_embedding[1 : order + 1]
-        rows[half : half + order] = weights.angle_embedding[order + 1 :]
-        rows[-1] = weights.angle_embedding[0] * np.float32(np.sqrt(0.5))
-        return rows
+        self.prepared = PreparedWeights.of(weights)
+        self.memory = _Workspace()
 
     def evaluate(self, graph: CrystalGraph) -> Evaluation:
         """Evaluate energy, its derivative by the bond vectors and magnetic moments.
@@ -137,17 +78,20 @@ class _Pass:
     """One evaluation: the way forward and the way back."""
 
     def __init__(self, engine: CompiledCHGNet, graph: CrystalGraph) -> None:
-        self.engine, self.graph, self.memory = engine, graph, engine._memory
-        self.n_edges, self.n_angles = 2 * graph.n_bonds, graph.n_angles
+        self.weights, self.prepared, self.memory = engine.weights, engine.prepared, engine.memory
+        self.graph = graph
+        self.n_edges, self.n_angles, self.n_short = 2 * graph.n_bonds, graph.n_angles, graph.n_short
         self.short_first = graph.short_bond[graph.angle_first]
         self.short_second = graph.short_bond[graph.angle_second]
 
     def run(self) -> Evaluation:
-        graph, weights = self.graph, self.engine.weights
-        self._embed()
+        graph, weights, prepared = self.graph, self.weights, self.prepared
+        self._embed_bonds()
+        if self.n_angles:
+            self._embed_angles()
         atoms = weights.atom_embedding[graph.atomic_numbers - 1]
         magmoms = np.zeros(graph.n_atoms)
-        n_layers = len(self.engine._atom_layers)
+        n_layers = len(prepared.atom_layers)
         for depth in range(n_layers):
             self._convolve_atoms(depth, atoms)
             if depth == n_layers - 2:
@@ -166,43 +110,41 @@ class _Pass:
             magmoms=magmoms.astype(np.float64),
         )
 
-    def _embed(self) -> None:
-        """Bases and features of bonds, short bonds and angles."""
-        engine, graph, get = self.engine, self.graph, self.memory.get
-        n_basis = kernels.N_BASIS
-        w = engine.weights
+    def _embed_bonds(self) -> None:
+        """Basis and weights of all bonds, features of the short ones (long ones keep to their basis)."""
+        w, prepared, graph, get = self.weights, self.prepared, self.graph, self.memory.get
         vectors = graph.bond_vectors
         self.lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        basis, self.slope = (get(name, graph.n_bonds, n_basis) for name in ("basis", "basis_slope"))
-        kernels.radial_basis(
-            self.lengths, engine._bond_frequencies, w.cutoff_A, w.smoothness, basis, self.slope
+        self.basis, self.slope = get("basis", graph.n_bonds, N_BASIS), get("slope", graph.n_bonds, N_BASIS)
+        basis_kernels.radial_basis(
+            self.lengths, prepared.bond_frequencies, w.cutoff_A, w.smoothness, self.basis, self.slope
         )
-        self.bonds = np.matmul(basis, engine._bond_embedding, out=get("bonds", graph.n_bonds))
-        self.weights = np.matmul(basis, engine._bond_weights, out=get("weights", graph.n_bonds))
-        if not self.n_angles:
-            return
-        n_short = graph.n_short
-        basis, self.short_slope = (
-            get(name, n_short, n_basis) for name in ("short_basis", "short_basis_slope")
+        self.bond_weights = np.matmul(self.basis, prepared.bond_weights, out=get("weights", graph.n_bonds))
+        self.short = self.basis[: self.n_short] @ prepared.bond_embedding
+
+    def _embed_angles(self) -> None:
+        """Bases and features of angles, and weights of the short bonds."""
+        w, prepared, graph, get = self.weights, self.prepared, self.graph, self.memory.get
+        lengths = self.lengths[: self.n_short]
+        basis = get("short_basis", self.n_short, N_BASIS)
+        self.short_slope = get("short_slope", self.n_short, N_BASIS)
+        basis_kernels.radial_basis(
+            lengths, prepared.short_frequencies, w.short_cutoff_A, w.smoothness, basis, self.short_slope
         )
-        short_lengths = self.lengths[:n_short]
-        kernels.radial_basis(
-            short_lengths, engine._short_frequencies, w.short_cutoff_A, w.smoothness, basis, self.short_slope
-        )
-        self.short_weights = np.matmul(basis, engine._short_weights, out=get("short_weights", n_short))
-        units = vectors[:n_short] / short_lengths[:, None]
+        self.short_weights = basis @ prepared.short_weights
+        units = graph.bond_vectors[: self.n_short] / lengths[:, None]
         self.directions = units[graph.short_bond] * graph.short_sign[:, None]
-        self.angle_basis = get("angle_basis", self.n_angles, n_basis)
+        self.angle_basis = get("angle_basis", self.n_angles, N_BASIS)
         self.per_sine = np.empty(self.n_angles)
-        kernels.angle_basis(
+        basis_kernels.angle_basis(
             self.directions,
             graph.angle_first,
             graph.angle_second,
-            engine._angle_frequencies,
+            prepared.angle_frequencies,
             self.angle_basis,
             self.per_sine,
         )
-        self.angles = np.matmul(self.angle_basis, engine._angle_embedding, out=get("angles", self.n_angles))
+        self.angles = np.matmul(self.angle_basis, prepared.angle_embedding, out=get("angles", self.n_angles))
 
     def _kept(self, kind: str, depth: int, rows: int, *, slope: bool = True) -> dict[str, NDArray]:
         """Arrays of one layer that its way back needs."""
@@ -213,13 +155,19 @@ class _Pass:
             kept["slope"] = get(f"{name}_slope", rows, 2 * WIDTH)
         return kept
 
+    def _own_angles(self, depth: int) -> NDArray:
+        """What the bond and angle layers read of the angles: at first their basis, then their features."""
+        return self.angles if depth else self.angle_basis
+
     def _convolve_atoms(self, depth: int, atoms: NDArray) -> None:
         """Add the messages of all edges to the atoms, in place."""
-        layer, graph = self.engine._atom_layers[depth], self.graph
+        layer, graph, n_short = self.prepared.atom_layers[depth], self.graph, self.n_short
         center, bond, neighbor = layer.blocks
+        by_bond = self.memory.get("by_bond", graph.n_bonds, 2 * WIDTH)
+        np.matmul(self.short, bond, out=by_bond[:n_short])
+        np.matmul(self.basis[n_short:], layer.own, out=by_bond[n_short:])
         total = self.memory.zeros("total", graph.n_atoms)
-        by_bond = np.matmul(self.bonds, bond, out=self.memory.get("by_bond", graph.n_bonds, 2 * WIDTH))
-        kernels.convolution(
+        message_kernels.convolution(
             _NONE_64,
             _NO_WEIGHT,
             atoms @ center + layer.bias,
@@ -231,7 +179,7 @@ class _Pass:
             layer.second,
             layer.bias_second,
             layer.norm,
-            self.weights,
+            self.bond_weights,
             graph.edge_bond,
             graph.edge_center,
             out=total,
@@ -239,21 +187,23 @@ class _Pass:
         )
         atoms += total @ layer.out
 
-    def _projections(self, layer: _Layer, atoms: NDArray) -> tuple[NDArray, NDArray]:
+    def _projections(self, layer: PreparedLayer, atoms: NDArray) -> tuple[NDArray, NDArray]:
         """What a short edge gives to its angles: first with the centre and the bias, and second."""
         first, second, _, center = layer.blocks
-        graph, short = self.graph, self.bonds[: self.graph.n_short]
+        graph = self.graph
         of_center = atoms @ center + layer.bias
-        return (short @ first)[graph.short_bond] + of_center[graph.short_center], short @ second
+        x = (self.short @ first)[graph.short_bond]
+        x += of_center[graph.short_center]
+        return x, self.short @ second
 
     def _convolve_bonds(self, depth: int, atoms: NDArray) -> None:
         """Update the short bonds, then the angles, in place."""
-        graph, layer = self.graph, self.engine._bond_layers[depth]
+        graph, layer = self.graph, self.prepared.bond_layers[depth]
         x, y = self._projections(layer, atoms)
-        total = self.memory.zeros(f"bond{depth}_total", graph.n_short)
-        kernels.convolution(
-            self.angles,
-            layer.blocks[2],
+        total = self.memory.zeros(f"bond{depth}_total", self.n_short)
+        message_kernels.convolution(
+            self._own_angles(depth),
+            layer.own,
             x,
             graph.angle_first,
             y,
@@ -269,41 +219,43 @@ class _Pass:
             out=total,
             **self._kept("bond", depth, self.n_angles),
         )
-        self.bonds[: graph.n_short] += (total * self.short_weights) @ layer.out
-        if depth < len(self.engine._angle_layers):
-            layer = self.engine._angle_layers[depth]
+        self.short += (total * self.short_weights) @ layer.out
+        if depth < len(self.prepared.angle_layers):
+            layer = self.prepared.angle_layers[depth]
             x, y = self._projections(layer, atoms)
-            kernels.angle_update(
-                self.angles,
-                _halves(layer.blocks[2]),
+            message_kernels.angle_update(
+                self._own_angles(depth),
+                layer.own,
                 x,
                 graph.angle_first,
                 y,
                 self.short_second,
                 layer.norm,
+                angles=self.angles,
                 **self._kept("angle", depth, self.n_angles, slope=False),
             )
 
     def _start_back(self) -> None:
         zeros, graph = self.memory.zeros, self.graph
-        self.by_bonds = zeros("by_bonds", graph.n_bonds)
+        self.by_basis = zeros("by_basis", graph.n_bonds, N_BASIS)
         self.by_weights = zeros("by_weights", graph.n_bonds)
-        self.by_short_weights = zeros("by_short_weights", graph.n_short)
+        self.by_short = zeros("by_short", self.n_short)
+        self.by_short_weights = zeros("by_short_weights", self.n_short)
         self.by_angles = zeros("by_angles", self.n_angles)
+        self.by_angle_basis = zeros("by_angle_basis", self.n_angles, N_BASIS)
 
     def _convolve_atoms_back(self, depth: int, gradient: NDArray) -> None:
         """Carry the gradient by the atoms back through one convolution, in place."""
-        layer, graph, zeros = self.engine._atom_layers[depth], self.graph, self.memory.zeros
+        layer, graph, zeros = self.prepared.atom_layers[depth], self.graph, self.memory.zeros
         center, bond, neighbor = layer.blocks_t
-        by_center, by_neighbor = (
-            zeros(name, graph.n_atoms, 2 * WIDTH) for name in ("by_center", "by_neighbor")
-        )
+        by_center = zeros("by_center", graph.n_atoms, 2 * WIDTH)
+        by_neighbor = zeros("by_neighbor", graph.n_atoms, 2 * WIDTH)
         by_bond = zeros("by_bond", graph.n_bonds, 2 * WIDTH)
-        kernels.convolution_gradient(
+        message_kernels.convolution_gradient(
             gradient @ layer.out_t,
             layer.second_t,
             layer.norm,
-            self.weights,
+            self.bond_weights,
             graph.edge_bond,
             graph.edge_center,
             ix=graph.edge_center,
@@ -317,43 +269,50 @@ class _Pass:
             gradient_own=_NONE_64,
             **self._kept("atom", depth, self.n_edges),
         )
-        gradient += by_center @ center + by_neighbor @ neighbor
-        self.by_bonds += by_bond @ bond
+        gradient += by_center @ center
+        gradient += by_neighbor @ neighbor
+        self.by_short += by_bond[: self.n_short] @ bond
+        self.by_basis[self.n_short :] += by_bond[self.n_short :] @ layer.own_t
 
-    def _projections_back(self, layer: _Layer, by_x: NDArray, by_y: NDArray, gradient: NDArray) -> None:
+    def _projections_back(
+        self, layer: PreparedLayer, by_x: NDArray, by_y: NDArray, gradient: NDArray
+    ) -> None:
         """Way back through :meth:`_projections`."""
         first, second, _, center = layer.blocks_t
         graph, zeros = self.graph, self.memory.zeros
-        by_first = zeros("by_first", graph.n_short, 2 * WIDTH)
+        by_first = zeros("by_first", self.n_short, 2 * WIDTH)
         by_center = zeros("by_center", graph.n_atoms, 2 * WIDTH)
-        kernels.scatter_add(by_x, graph.short_bond, by_first)
-        kernels.scatter_add(by_x, graph.short_center, by_center)
-        self.by_bonds[: graph.n_short] += by_first @ first + by_y @ second
+        message_kernels.scatter_add(by_x, graph.short_bond, by_first)
+        message_kernels.scatter_add(by_x, graph.short_center, by_center)
+        self.by_short += by_first @ first
+        self.by_short += by_y @ second
         gradient += by_center @ center
 
     def _convolve_bonds_back(self, depth: int, gradient: NDArray) -> None:
         """Way back through :meth:`_convolve_bonds`."""
         graph, zeros = self.graph, self.memory.zeros
         n_edges = len(graph.short_bond)
-        if depth < len(self.engine._angle_layers):
-            layer = self.engine._angle_layers[depth]
-            by_x, by_y = zeros("by_x", n_edges, 2 * WIDTH), zeros("by_y", graph.n_short, 2 * WIDTH)
-            kernels.angle_update_gradient(
+        by_own = self.by_angles if depth else self.by_angle_basis
+        if depth < len(self.prepared.angle_layers):
+            layer = self.prepared.angle_layers[depth]
+            by_x, by_y = zeros("by_x", n_edges, 2 * WIDTH), zeros("by_y", self.n_short, 2 * WIDTH)
+            message_kernels.angle_update_gradient(
                 self.by_angles,
-                _halves_t(layer.blocks_t[2]),
+                layer.own_t,
                 layer.norm,
                 ix=graph.angle_first,
                 iy=self.short_second,
                 gradient_x=by_x,
                 gradient_y=by_y,
+                gradient_own=by_own,
                 **self._kept("angle", depth, self.n_angles, slope=False),
             )
             self._projections_back(layer, by_x, by_y, gradient)
-        layer = self.engine._bond_layers[depth]
-        by_x, by_y = zeros("by_x", n_edges, 2 * WIDTH), zeros("by_y", graph.n_short, 2 * WIDTH)
-        incoming = self.by_bonds[: graph.n_short] @ layer.out_t
-        self.by_short_weights += incoming * self.memory.get(f"bond{depth}_total", graph.n_short)
-        kernels.convolution_gradient(
+        layer = self.prepared.bond_layers[depth]
+        by_x, by_y = zeros("by_x", n_edges, 2 * WIDTH), zeros("by_y", self.n_short, 2 * WIDTH)
+        incoming = self.by_short @ layer.out_t
+        self.by_short_weights += incoming * self.memory.get(f"bond{depth}_total", self.n_short)
+        message_kernels.convolution_gradient(
             incoming * self.short_weights,
             layer.second_t,
             layer.norm,
@@ -363,57 +322,45 @@ class _Pass:
             ix=graph.angle_first,
             iy=self.short_second,
             iz=_NONE_INDEX,
-            own_weight_t=layer.blocks_t[2],
+            own_weight_t=layer.own_t,
             weight_gradient=self.by_short_weights,
             gradient_x=by_x,
             gradient_y=by_y,
             gradient_z=_NONE_128,
-            gradient_own=self.by_angles,
+            gradient_own=by_own,
             **self._kept("bond", depth, self.n_angles),
         )
         self._projections_back(layer, by_x, by_y, gradient)
 
     def _bond_gradient(self) -> NDArray:
         """Carry the gradients by features on to the bond vectors."""
-        engine, graph = self.engine, self.graph
-        by_basis = self.by_bonds @ engine._bond_embedding.T + self.by_weights @ engine._bond_weights.T
-        by_length = np.einsum("ij,ij->i", by_basis, self.slope).astype(np.float64)
+        prepared, graph, n_short = self.prepared, self.graph, self.n_short
+        self.by_basis += self.by_weights @ prepared.bond_weights.T
+        self.by_basis[:n_short] += self.by_short @ prepared.bond_embedding.T
+        by_length = np.einsum("ij,ij->i", self.by_basis, self.slope).astype(np.float64)
         units = graph.bond_vectors / self.lengths[:, None]
-        gradient = units * by_length[:, None]
-        if not self.n_angles:
-            return gradient
-        n_short = graph.n_short
-        by_basis = self.by_short_weights @ engine._short_weights.T
-        by_short_length = np.einsum("ij,ij->i", by_basis, self.short_slope)
-        by_direction = np.zeros((len(graph.short_bond), 3))
-        kernels.angle_gradient(
-            self.by_angles,
-            np.ascontiguousarray(engine._angle_embedding.T),
-            self.angle_basis,
-            engine._angle_frequencies,
-            self.per_sine,
-            self.directions,
-            graph.angle_first,
-            graph.angle_second,
-            by_direction,
-        )
         by_unit = np.zeros((n_short, 3))
-        np.add.at(by_unit, graph.short_bond, by_direction * graph.short_sign[:, None])
-        short_units = units[:n_short]
-        along = np.einsum("ij,ij->i", by_unit, short_units)
-        gradient[:n_short] += (by_unit - along[:, None] * short_units) / self.lengths[:n_short, None]
-        gradient[:n_short] += short_units * by_short_length[:, None]
+        if self.n_angles:
+            by_short_basis = self.by_short_weights @ prepared.short_weights.T
+            by_length[:n_short] += np.einsum("ij,ij->i", by_short_basis, self.short_slope)
+            by_direction = np.zeros((len(graph.short_bond), 3))
+            basis_kernels.angle_gradient(
+                self.by_angles,
+                self.by_angle_basis,
+                np.ascontiguousarray(prepared.angle_embedding.T),
+                self.angle_basis,
+                prepared.angle_frequencies,
+                self.per_sine,
+                self.directions,
+                graph.angle_first,
+                graph.angle_second,
+                by_direction,
+            )
+            basis_kernels.scatter_vectors(by_direction, graph.short_sign, graph.short_bond, by_unit)
+        gradient = units * by_length[:, None]
+        along = np.einsum("ij,ij->i", by_unit, units[:n_short])
+        gradient[:n_short] += (by_unit - along[:, None] * units[:n_short]) / self.lengths[:n_short, None]
         return gradient
-
-
-def _halves(block: NDArray) -> NDArray:
-    """(64, 128) as two (64, 64) blocks of outputs."""
-    return np.ascontiguousarray(np.stack([block[:, :WIDTH], block[:, WIDTH:]]))
-
-
-def _halves_t(block: NDArray) -> NDArray:
-    """(128, 64) as two (64, 64) blocks of inputs."""
-    return np.ascontiguousarray(np.stack([block[:WIDTH], block[WIDTH:]]))
 
 
 def _silu(x: NDArray) -> tuple[NDArray, NDArray]:
