@@ -31,9 +31,11 @@ def report(
     from sse_screen.reporting.ranking import COLUMNS, rank_materials, row_cells
 
     content = gather(campaign)
-    table = Table(title="ranked by conductivity at 300 K (95 % intervals)", title_justify="left")
+    table = Table(
+        title="ranked by conductivity at 300 K (95 % intervals)", title_justify="left", show_lines=True
+    )
     for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", ratio=2 if column == "flags" else None)
     for row in rank_materials(content.fits, content.diffusivities, content.hulls):
         table.add_row(*row_cells(row))
     console = Console()

@@ -23,10 +23,20 @@ class RankingRow:
 
     @property
     def flags(self) -> list[str]:
-        """What qualifies the numbers, most general first."""
-        found = [] if self.fit.verdict in ("ok", "diffusive") else [self.fit.verdict.replace("_", " ")]
-        found += [f"{self.hottest.temperature_K:g} K: {flag}" for flag in self.hottest.flags]
+        """What qualifies the numbers: verdicts, then the tests that its hottest run did not pass."""
+        found = [] if self.fit.verdict in ("ok", "diffusive") else [f"E_a {_plain(self.fit.verdict)}"]
+        if self.hottest.verdict not in ("ok", "diffusive"):
+            found.append(f"D {_plain(self.hottest.verdict)}")
+        outcomes: dict[str, list[str]] = {}
+        for flag in self.hottest.flags:
+            name, _, outcome = flag.partition(": ")
+            outcomes.setdefault(outcome or "note", []).append(_plain(name))
+        found += [f"{outcome}: {', '.join(names)}" for outcome, names in sorted(outcomes.items())]
         return found + (["stale"] if self.fit.stale or self.hottest.stale else [])
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def rank_materials(
@@ -80,37 +90,37 @@ def _sort_key(row: RankingRow) -> tuple[int, float, str]:
     return (2, -(hottest.upper or 0.0), row.fit.material_name)
 
 
-def quantity_text(quantity: Quantity) -> str:
+def quantity_text(quantity: Quantity, *, with_unit: bool = True) -> str:
     """Write a quantity with its interval, for people.
 
     Parameters
     ----------
     quantity : Quantity
         Value, limits, unit, verdict.
+    with_unit : bool
+        Whether the unit is written.
 
     Returns
     -------
     str
         Such as ``1.2e-05 [8.1e-06, 1.8e-05] cm2/s``, ``< 3e-06 cm2/s`` for an upper limit, or a dash.
     """
-    if quantity.value is None:
-        return NOTHING if quantity.upper is None else f"< {quantity.upper:.2g} {quantity.unit}"
-    low = NOTHING if quantity.lower is None else f"{quantity.lower:.2g}"
-    high = NOTHING if quantity.upper is None else f"{quantity.upper:.2g}"
-    return f"{quantity.value:.2g} [{low}, {high}] {quantity.unit}"
+    unit = f" {quantity.unit}" if with_unit else ""
+    if quantity.value is None or quantity.verdict == "upper_limit":
+        return NOTHING if quantity.upper is None else f"< {_number(quantity.upper)}{unit}"
+    low = NOTHING if quantity.lower is None else _number(quantity.lower)
+    high = NOTHING if quantity.upper is None else _number(quantity.upper)
+    return f"{_number(quantity.value)} [{low}, {high}]{unit}"
 
 
-COLUMNS = (
-    "material",
-    "E_a",
-    "T",
-    "D at T",
-    "σ at T",
-    "D at 300 K",
-    "σ at 300 K",
-    "E_hull",
-    "flags",
-)
+def _number(value: float) -> str:
+    if value != 0 and not 0.01 <= abs(value) < 10000:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.2g}"
+
+
+COLUMNS = ("material", "E_a (eV)", "T (K)", "D (cm²/s)", "σ (S/cm)", "E_hull (meV/atom)", "flags")
 
 
 def row_cells(row: RankingRow) -> list[str]:
@@ -124,17 +134,18 @@ def row_cells(row: RankingRow) -> list[str]:
     Returns
     -------
     list of str
-        Cells.
+        Cells; those of T, D and σ have a line for the hottest run and one for 300 K.
     """
     hull = row.energy_above_hull_eV_per_atom
+    hottest = (row.hottest.tracer_diffusivity, row.hottest.conductivity)
+    room = (row.fit.diffusivity_300K, row.fit.conductivity_300K)
+    pairs = zip(hottest, room, strict=True)
+    both = ["\n".join(quantity_text(q, with_unit=False) for q in pair) for pair in pairs]
     return [
         row.fit.material_name,
-        quantity_text(row.fit.activation_energy),
-        f"{row.hottest.temperature_K:g} K",
-        quantity_text(row.hottest.tracer_diffusivity),
-        quantity_text(row.hottest.conductivity),
-        quantity_text(row.fit.diffusivity_300K),
-        quantity_text(row.fit.conductivity_300K),
-        NOTHING if hull is None else f"{1000 * hull:.0f} meV/atom",
+        quantity_text(row.fit.activation_energy, with_unit=False),
+        f"{row.hottest.temperature_K:g}\n300",
+        *both,
+        NOTHING if hull is None else f"{1000 * hull:.0f}",
         "; ".join(row.flags) or "none",
     ]
