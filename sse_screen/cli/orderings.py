@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from sse_screen.structures.orderings import Ordering, OrderingCount, OrderingSpace
 
 app = typer.Typer(
-    help="Orderings of a crystal with partial occupancies: count, enumerate, sample.",
+    help="Orderings of a crystal with partial occupancies: count, enumerate, sample, anneal.",
     no_args_is_help=True,
 )
 
 _ROWS_SHOWN = 20
+_SITES_SHOWN = 8
 
 Crystal = Annotated[str, typer.Argument(help="A structure file (CIF, ...) or the name of a prototype.")]
 OccupancyOption = Annotated[
@@ -140,6 +141,61 @@ def sample_command(
     _report(space, numbers, orderings, output, as_json)
 
 
+@app.command("anneal")
+def anneal_command(
+    crystal: Crystal,
+    temperatures: Annotated[
+        str,
+        typer.Option("--temperatures-K", help="Falling temperatures: 2000,1000,500; inf gives entropies."),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")],
+    moves: Annotated[int, typer.Option(help="Recorded exchanges per temperature.")] = 20_000,
+    equilibration: Annotated[int, typer.Option(help="Exchanges before recording, per temperature.")] = 5_000,
+    occupancy: OccupancyOption = None,
+    exclusion_radius: Radius = 0.0,
+    supercell: Annotated[str, typer.Option(help="Cells along a, b, c.")] = "1,1,1",
+    potential: Annotated[
+        str | None, typer.Option(help="Energies of this potential, unrelaxed, instead of formal charges.")
+    ] = None,
+    state_file: Annotated[
+        Path | None,
+        typer.Option("--state", help="Keep the state here; a run that finds one goes on from it."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write the last ordering as CIF.")] = None,
+    symprec: Symprec = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Sample the orderings of a supercell at temperatures: Monte Carlo exchanges of ions (and vacancies).
+
+    With a scan that begins at inf, the configurational entropy comes by thermodynamic integration.
+
+    For example:
+
+    sse-screen orderings anneal li6ps5cl-disordered --temperatures-K inf,20000,5000,1000 --seed 1
+
+    sse-screen orderings anneal a.cif --supercell 2,2,1 --temperatures-K 1200,600 --seed 1 --potential chgnet
+    """
+    from sse_screen.cli.annealing import Annealing
+
+    annealing = Annealing(
+        space=_space(crystal, occupancy, exclusion_radius, symprec, False),
+        repetitions=_numbers(supercell, int, "--supercell"),
+        temperatures_K=_numbers(temperatures, float, "--temperatures-K"),
+        seed=seed,
+        potential=potential,
+        state_file=state_file,
+    )
+    annealing.run(moves, equilibration)
+    annealing.report(output, as_json)
+
+
+def _numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text!r}: give numbers with commas between them") from error
+
+
 def _space(
     crystal: str, occupancy: str | None, exclusion_radius_A: float, symprec_A: float, allow_charged: bool
 ) -> OrderingSpace:
@@ -249,6 +305,11 @@ def _open(output: Path) -> IO[str]:
     return output.open("w", encoding="utf-8")
 
 
+def _short(sites: tuple[int, ...]) -> str:
+    shown = " ".join(map(str, sites[:_SITES_SHOWN]))
+    return shown if len(sites) <= _SITES_SHOWN else f"{shown} ... ({len(sites)})"
+
+
 def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterable[Ordering]) -> None:
     from itertools import islice
 
@@ -256,19 +317,16 @@ def _print_table(space: OrderingSpace, numbers: OrderingCount, orderings: Iterab
     from rich.console import Console
     from rich.table import Table
 
+    shown = list(islice(orderings, _ROWS_SHOWN))
+    with_energies = any(ordering.ewald_energy_eV is not None for ordering in shown)
     table = Table(box=SIMPLE, title=_title(space), title_justify="left")
-    for column in ("id", "degeneracy", "weight", "Ewald (eV/cell)", "sites (index in the crystal)"):
+    table.add_column("id", no_wrap=True)
+    for column in ("degeneracy", "weight", *(["Ewald (eV/cell)"] if with_energies else []), "sites"):
         table.add_column(column, overflow="fold")
-    for ordering in islice(orderings, _ROWS_SHOWN):
-        sites = "; ".join(
-            f"{species}: {' '.join(map(str, found))}" for species, found in ordering.sites.items()
-        )
-        energy = "" if ordering.ewald_energy_eV is None else f"{ordering.ewald_energy_eV:.4f}"
-        table.add_row(ordering.id, str(ordering.degeneracy), f"{ordering.weight:g}", energy, sites)
+    for ordering in shown:
+        sites = "; ".join(f"{species}: {_short(found)}" for species, found in ordering.sites.items())
+        energy = [] if ordering.ewald_energy_eV is None else [f"{ordering.ewald_energy_eV:.4f}"]
+        table.add_row(ordering.id, str(ordering.degeneracy), f"{ordering.weight:g}", *energy, sites)
     Console().print(table)
-    shown = (
-        f"the first {_ROWS_SHOWN} are shown; write all with --output FILE.jsonl"
-        if table.row_count == _ROWS_SHOWN
-        else ""
-    )
-    typer.echo(f"{numbers.labelled:,} labelled, {numbers.unique:,} unique orderings {shown}".rstrip())
+    hint = "; the first are shown, all go to --output FILE.jsonl" if len(shown) == _ROWS_SHOWN else ""
+    typer.echo(f"{numbers.labelled:,} labelled, {numbers.unique:,} unique orderings{hint}")

@@ -23,7 +23,7 @@ from sse_screen.thermodynamics.lattice_energy import Contents, LatticeEnergy, Pa
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from sse_screen.structures.orderings import Ordering, OrderingSpace
+    from sse_screen.structures.orderings import OrderingSpace
 
 BOLTZMANN_eV_PER_K = Boltzmann / elementary_charge
 
@@ -312,37 +312,26 @@ def _is_forbidden(lattice: SwapLattice, contents: Contents, i: int, j: int) -> b
     return bool(near.any())
 
 
-def start_from_ordering(
-    space: OrderingSpace, ordering: Ordering, seed: int
-) -> tuple[SwapLattice, PairEnergy, MonteCarloState]:
-    """Set up a run with electrostatic energies from one ordering of a crystal.
+def ewald_lattice_energy(space: OrderingSpace, lattice: SwapLattice) -> PairEnergy:
+    """Make the electrostatic energy of formal charges on the sites of a crystal.
 
     Parameters
     ----------
     space : OrderingSpace
-        The orderings; made of a supercell for more than a few sites.
-    ordering : Ordering
-        Where to begin.
-    seed : int
-        Seed of the random numbers.
+        The orderings of a (super)cell.
+    lattice : SwapLattice
+        Their lattice.
 
     Returns
     -------
-    lattice : SwapLattice
-        What may be exchanged.
-    energy : PairEnergy
-        Ewald energy of the formal charges, in eV.
-    state : MonteCarloState
-        Before the first move.
+    PairEnergy
+        Ewald energy in eV.
     """
     from sse_screen.structures.orderings import EwaldEnergy
 
-    lattice = SwapLattice.of_space(space)
     ewald = EwaldEnergy.of_space(space)
     charges = [0.0 if name is None else ewald.oxidation_states[name] for name in lattice.species]
-    energy = PairEnergy(ewald.pair_energies, charges)
-    contents = lattice.contents(space.structure, ordering.sites)
-    return lattice, energy, MonteCarloState.start(contents, energy, seed)
+    return PairEnergy(ewald.pair_energies, charges)
 
 
 def scan_temperatures(

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sse_screen.cli.main import app
+from sse_screen.exceptions import InputError
 
 runner = CliRunner()
 
@@ -101,3 +102,51 @@ def test_ewald_ranking_and_merging() -> None:
     merged = run("enumerate", *pooled, "--merge-equal-distances", "--json")["orderings"]
     assert len(merged) <= 6
     assert sum(row["degeneracy"] for row in merged) == 70
+
+
+ANNEAL = ("anneal", "li6ps5cl-disordered", "--occupancy", "4a+4d=S4Cl4", "--moves", "400")
+ANNEAL += ("--equilibration", "100", "--seed", "3", "--json")
+
+
+def test_annealing_gives_entropies_and_goes_on_from_its_state(tmp_path: Path) -> None:
+    """The scan in two runs over a state file is the scan in one."""
+    from math import log
+
+    whole = run(*ANNEAL, "--temperatures-K", "inf,40000,20000,5000")
+    rows = whole["temperatures"]
+    assert rows[0]["temperature_K"] is None
+    assert rows[0]["entropy_kB_per_cell"] == pytest.approx(log(70))
+    assert rows[-1]["mean_energy_eV_per_cell"] <= rows[0]["mean_energy_eV_per_cell"]
+    assert 0 <= rows[-1]["entropy_kB_per_cell"] < log(70)
+    state = str(tmp_path / "state.json")
+    run(*ANNEAL, "--temperatures-K", "inf,40000", "--state", state)
+    assert run(*ANNEAL, "--temperatures-K", "inf,40000,20000,5000", "--state", state) == whole
+    other = [*ANNEAL, "--temperatures-K", "30000,1000", "--state", state]
+    with pytest.raises(InputError, match="state of another run"):
+        runner.invoke(app, ["orderings", *other], catch_exceptions=False)
+
+
+def test_annealing_a_supercell_writes_a_crystal(tmp_path: Path) -> None:
+    from pymatgen.core import Structure
+
+    file = tmp_path / "last.cif"
+    found = run(*ANNEAL, "--temperatures-K", "20000", "--supercell", "2,1,1", "--output", str(file))
+    assert found["n_sites"] == 104
+    assert {name: len(sites) for name, sites in found["final_sites"].items()} == {"S": 8, "Cl": 8}
+    crystal = Structure.from_file(file)
+    assert crystal.is_ordered
+    assert crystal.composition.reduced_formula == "Li6PS5Cl"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--temperatures-K", "hot"], "give numbers"),
+        (["--temperatures-K", "300", "--supercell", "2,2"], "three numbers"),
+        (["--temperatures-K", "-5"], "above zero"),
+    ],
+)
+def test_annealing_refuses_nonsense(arguments: list[str], message: str) -> None:
+    command = ["orderings", "anneal", "li6ps5cl-disordered", "--seed", "1", *arguments]
+    with pytest.raises(InputError, match=message):
+        runner.invoke(app, command, catch_exceptions=False)

@@ -18,9 +18,9 @@ from sse_screen.thermodynamics.monte_carlo import (
     BOLTZMANN_eV_PER_K,
     MonteCarloState,
     SwapLattice,
+    ewald_lattice_energy,
     run_monte_carlo,
     scan_temperatures,
-    start_from_ordering,
     without_drift,
 )
 from sse_screen.thermodynamics.thermodynamic_integration import integrate_scan, standard_error_of_mean
@@ -175,7 +175,9 @@ def test_ewald_annealing_finds_the_lowest_ordering_of_argyrodite() -> None:
     occupancy = {"4a+4d": {"S": 4, "Cl": 4}}
     space = OrderingSpace(crystal, occupancy)
     orderings = list(enumerate_orderings(crystal, occupancy))
-    lattice, energy, state = start_from_ordering(space, orderings[0], seed=2)
+    lattice = SwapLattice.of_space(space)
+    energy = ewald_lattice_energy(space, lattice)
+    state = MonteCarloState.start(lattice.contents(crystal, orderings[0].sites), energy, seed=2)
     exact = [energy.total(lattice.contents(crystal, ordering.sites)) for ordering in orderings]
     runs = scan_temperatures(lattice, energy, state, [1e5, 2e4, 5e3, 500], n_equilibration=0, n_moves=200)
     assert runs[-1].energies_eV.min() == pytest.approx(min(exact), abs=1e-6)
@@ -194,7 +196,9 @@ def test_exclusion_holds_all_the_time() -> None:
     every = "+".join(sublattice.label for sublattice in find_sublattices(chain))
     space = OrderingSpace(chain, {every: 2}, 1.5)
     assert space.count().labelled == 20
-    lattice, energy, state = start_from_ordering(space, next(space.enumerate()), seed=4)
+    lattice = SwapLattice.of_space(space)
+    energy = ewald_lattice_energy(space, lattice)
+    state = MonteCarloState.start(lattice.contents(chain, next(space.enumerate()).sites), energy, seed=4)
     seen = set()
     for _ in range(300):
         state = run_monte_carlo(lattice, energy, state, temperature_K=1e9, n_moves=3).final

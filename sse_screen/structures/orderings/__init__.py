@@ -12,6 +12,7 @@ from sse_screen.structures.orderings.ewald import EwaldEnergy, lowest_ewald, wit
 from sse_screen.structures.orderings.fingerprints import merge_by_fingerprint
 from sse_screen.structures.orderings.occupancy import Occupancy, parse_occupancy
 from sse_screen.structures.orderings.space import Ordering, OrderingSpace, ordered_structure
+from sse_screen.structures.orderings.supercells import repeat_sites, repeat_space
 
 __all__ = [
     "EwaldEnergy",
@@ -27,6 +28,8 @@ __all__ = [
     "merge_by_fingerprint",
     "ordered_structure",
     "parse_occupancy",
+    "repeat_sites",
+    "repeat_space",
     "require_at_most",
     "sample_orderings",
     "with_ewald_energies",

@@ -104,10 +104,13 @@ class FrontierSum:
         for number in range(len(self._targets)):
             members = np.flatnonzero(self._classes == number).tolist()
             for clique in clique_cover(members, graph):
-                times = np.array([arrival[v] for v in clique])
-                weights = self._weights[clique]
-                for time in range(max(times) + 1):
-                    bounds[time, number] += weights[times >= time].max()
+                # the clique can still add the largest weight of its members to come
+                heaviest = 0
+                members_last_first = sorted(clique, key=lambda v: -arrival[v])
+                starts = [arrival[v] + 1 for v in members_last_first[1:]] + [0]
+                for vertex, start in zip(members_last_first, starts, strict=True):
+                    heaviest = max(heaviest, int(self._weights[vertex]))
+                    bounds[start : arrival[vertex] + 1, number] += heaviest
         return bounds
 
     def _count_in(self, keys: np.ndarray, number: int) -> np.ndarray:
@@ -139,22 +142,14 @@ class FrontierSum:
             )
         return merged
 
-    def layers(self, dtype: type) -> list[_Layer]:
-        """Return the states after every step.
-
-        Parameters
-        ----------
-        dtype : type
-            ``float``, ``numpy.uint64`` (modulo 2^64) or ``object`` (exact).
-
-        Returns
-        -------
-        list
-            One layer more than there are steps.
-        """
-        found = [self._first(dtype)]
+    def _scaled_layers(self) -> list[_Layer]:
+        """States after every step, with numbers of ways relative to the largest of the layer."""
+        found = [self._first(float)]
         for time in range(len(self._steps)):
-            found.append(self._advance(found[-1], time))
+            layer = self._advance(found[-1], time)
+            if not len(layer.keys):
+                raise InputError("there is nothing to sample: no set obeys the exclusions")
+            found.append(_Layer(layer.keys, layer.ways / layer.ways.max()))
         return found
 
     def _first(self, dtype: type) -> _Layer:
@@ -168,7 +163,8 @@ class FrontierSum:
         int
             The number.
         """
-        estimate = self._total(float)
+        with np.errstate(over="ignore"):
+            estimate = self._total(float)
         if estimate < _EXACT_BELOW:
             return int(self._total(np.uint64))
         return int(self._total(object))
@@ -193,8 +189,13 @@ class FrontierSum:
         -------
         ndarray of bool, shape (n_samples, n)
             Chosen vertices.
+
+        Raises
+        ------
+        InputError
+            If there is no such set.
         """
-        layers = self.layers(float)
+        layers = self._scaled_layers()
         chosen = np.zeros((n_samples, int(self.vertices.max(initial=-1)) + 1), dtype=bool)
         keys = np.full(n_samples, layers[-1].keys[0])
         for time in reversed(range(len(self._steps))):
@@ -240,7 +241,8 @@ def _merge(keys: np.ndarray, ways: np.ndarray) -> _Layer:
 
 def _plan(neighbours: list[set[int]]) -> tuple[list[_Step], int]:
     """Order the vertices so that the frontier stays narrow, greedily; return steps and its width."""
-    waiting = set(range(len(neighbours)))
+    lonely = [vertex for vertex, near in enumerate(neighbours) if not near]
+    waiting = set(range(len(neighbours))).difference(lonely)
     slots: dict[int, int] = {}
     steps: list[_Step] = []
     free: list[int] = []
@@ -266,7 +268,7 @@ def _plan(neighbours: list[set[int]]) -> tuple[list[_Step], int]:
         for done in [u for u in slots if not neighbours[u] & waiting]:
             free.append(slots.pop(done))
             steps.append(_Step(-1, free[-1]))
-    return steps, width
+    return steps + [_Step(vertex, -1) for vertex in lonely], width
 
 
 def conjugacy_classes(permutations: np.ndarray) -> list[np.ndarray]:

@@ -23,7 +23,8 @@ from sse_screen.structures.orderings.sublattices import find_sublattices, site_p
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-_SAMPLE_CHUNK = 4096
+_CHUNK = 4096
+_MAX_WEIGHT_BITS = 1000
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,20 @@ class OrderingSpace:
             raise InputError(self._why_empty())
         return found
 
+    def count_labelled(self) -> int:
+        """Count the labelled orderings exactly, without those that symmetry makes equal.
+
+        Returns
+        -------
+        int
+            The number; 0 when the exclusion radius leaves none.
+        """
+        return self._frontier_sum().total()
+
+    def _frontier_sum(self) -> FrontierSum:
+        ones = np.ones(self.problem.size, dtype=np.int64)
+        return FrontierSum(self.problem.classes, ones, self.problem.conflicts, self.problem.targets)
+
     def _why_empty(self) -> str:
         lattice, positions = self.structure.lattice, self.structure.frac_coords[np.unique(self.vertex_sites)]
         distances = lattice.get_all_distances(positions, positions)
@@ -242,11 +257,8 @@ class OrderingSpace:
         ndarray of bool, shape (n_samples, n_vertices)
             Chosen vertices.
         """
-        problem = self.problem
-        ones = np.ones(problem.size, dtype=np.int64)
-        frontier_sum = FrontierSum(problem.classes, ones, problem.conflicts, problem.targets)
-        sets = np.zeros((n_samples, problem.size), dtype=bool)
-        drawn = frontier_sum.sample(n_samples, rng)
+        sets = np.zeros((n_samples, self.problem.size), dtype=bool)
+        drawn = self._frontier_sum().sample(n_samples, rng)
         sets[:, : drawn.shape[1]] = drawn
         return sets
 
@@ -308,8 +320,8 @@ class OrderingSpace:
             yield np.zeros((1, 0), dtype=bool), np.ones(1, dtype=np.int64)
             return
         for words, degeneracies in Enumerator(self.problem).orbits():
-            for start in range(0, len(words), _SAMPLE_CHUNK):
-                part = slice(start, start + _SAMPLE_CHUNK)
+            for start in range(0, len(words), _CHUNK):
+                part = slice(start, start + _CHUNK)
                 yield self.layout.unpack(words[part]), degeneracies[part]
 
     def sample(self, n_samples: int, rng: np.random.Generator) -> Iterator[Ordering]:
@@ -335,6 +347,11 @@ class OrderingSpace:
         _, first, draws = np.unique(packed, axis=0, return_index=True, return_counts=True)
         order = np.argsort(first)
         first, draws = first[order], draws[order]
+        if labelled.bit_length() > _MAX_WEIGHT_BITS:
+            raise InputError(
+                f"about 10^{len(str(labelled)) - 1} labelled orderings give weights beyond the range of "
+                "floats: take a smaller cell, or Monte Carlo (`sse-screen orderings anneal`)"
+            )
         weights = [labelled * int(number) / n_samples for number in draws]
         yield from self.orderings(representatives[first], degeneracies[first], weights)
 

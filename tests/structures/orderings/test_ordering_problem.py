@@ -6,12 +6,19 @@ from collections import Counter
 from itertools import combinations, product
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings.bitmasks import BitLayout
-from sse_screen.structures.orderings.counting import FrontierSum, conjugacy_classes, count
+from sse_screen.structures.orderings.counting import (
+    FrontierSum,
+    TooManyStatesError,
+    conjugacy_classes,
+    count,
+)
 from sse_screen.structures.orderings.enumeration import Enumerator
 from sse_screen.structures.orderings.problem import OrderingProblem, clique_cover
 
@@ -128,3 +135,26 @@ def test_pack_and_unpack_are_inverse(n: int, seed: int) -> None:
     layout = BitLayout(np.sort(rng.integers(0, 3, size=n)))
     chosen = rng.random((5, n)) < 0.5
     assert (layout.unpack(layout.pack(chosen)) == chosen).all()
+
+
+def test_samples_of_spaces_beyond_floats() -> None:
+    """2000 free vertices: 10^600 sets; every vertex is chosen half the time."""
+    n = 2000
+    free = FrontierSum(np.zeros(n, dtype=int), np.ones(n, dtype=int), np.zeros((n, n), dtype=bool), (n // 2,))
+    samples = free.sample(400, np.random.default_rng(2))
+    assert (samples.sum(axis=1) == n // 2).all()
+    assert abs(samples[:, :10].mean() - 0.5) < 0.05
+
+
+def test_nothing_to_sample_is_refused() -> None:
+    pair = np.array([[False, True], [True, False]])
+    with pytest.raises(InputError, match="nothing to sample"):
+        FrontierSum(np.zeros(2, int), np.ones(2, int), pair, (2,)).sample(1, np.random.default_rng(0))
+
+
+def test_a_frontier_too_wide_is_refused() -> None:
+    """A random dense graph of 100 vertices has no narrow frontier."""
+    rng = np.random.default_rng(0)
+    graph = np.triu(rng.random((100, 100)) < 0.5, 1)
+    with pytest.raises(TooManyStatesError, match=r"Monte Carlo|smaller cell"):
+        FrontierSum(np.zeros(100, int), np.ones(100, int), graph | graph.T, (5,)).total()
