@@ -11,6 +11,8 @@ from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
 from sse_screen.cli.arrhenius import arrhenius
 from sse_screen.cli.build import EPILOG as BUILD_EPILOG
 from sse_screen.cli.build import build
+from sse_screen.cli.filters import EPILOG as FILTER_EPILOG
+from sse_screen.cli.filters import filter_survey
 from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
 from sse_screen.cli.free_energy import free_energy
 from sse_screen.cli.hull import EPILOG as HULL_EPILOG
@@ -36,6 +38,7 @@ app.command(epilog=ANALYZE_EPILOG)(analyze)
 app.command(epilog=ARRHENIUS_EPILOG)(arrhenius)
 app.command(epilog=BUILD_EPILOG)(build)
 app.add_typer(db.app, name="db")
+app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)
 app.add_typer(orderings.app, name="orderings")

@@ -215,7 +215,7 @@ def _first_rejection(
             counts[name].not_known += 1
             continue
         except InputError as error:
-            reason = str(error)
+            reason = str(error).removeprefix(f"{candidate.name}: ")
         if reason is not None:
             counts[name].refused += 1
             return Rejection(name=candidate.name, filter=name, reason=reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 from sse_screen.exceptions import InputError
@@ -104,15 +105,20 @@ def _candidate(row: dict[str, str], table: Path) -> Candidate:
     values: dict[str, float] = {}
     for column in _VALUE_COLUMNS:
         if row.get(column):
-            try:
-                values[column] = float(row[column])
-            except ValueError:
-                raise InputError(
-                    f"{table}: {row['name']}: {column} = {row[column]!r} is not a number"
-                ) from None
+            values[column] = _number(row[column], f"{table}: {row['name']}: {column}")
     return Candidate(
         name=row["name"],
         structure=structure,
         energy_above_hull_eV_per_atom=values.get("energy_above_hull_eV_per_atom"),
         band_gap_eV=values.get("band_gap_eV"),
     )
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where} = {text!r} is not a number")
+    return value

@@ -38,6 +38,7 @@ def test_table(folder: Path) -> None:
         "gone,gone.cif,,,\n"
         "both,a.cif,lgps,,\n"
         "word,a.cif,,high,\n"
+        "none,a.cif,,,nan\n"
     )
     candidates, rejections = read_candidates(table)
     assert [c.name for c in candidates] == ["nitride", "lgps"]
@@ -47,6 +48,7 @@ def test_table(folder: Path) -> None:
     assert "not known" in reasons["unknown"]
     assert "no such file" in reasons["gone"]
     assert "either a file or a prototype" in reasons["both"]
+    assert "band_gap_eV = 'nan' is not a number" in reasons["none"]
     assert "energy_above_hull_eV_per_atom = 'high' is not a number" in reasons["word"]
 
 
