@@ -295,7 +295,7 @@ def compare_phases(
 
 def _rescaled(weights: FloatArray, total_weight: float) -> FloatArray:
     """Let a sample's weights add up to those of the whole set."""
-    if not np.isfinite(total_weight) or total_weight < weights.sum() * (1.0 - 1e-12):
+    if not np.isfinite(total_weight) or total_weight < weights.sum() * (1.0 - 1e-9):
         raise FreeEnergyError(
             f"the total weight {total_weight:g} is less than the {weights.sum():g} of the configurations"
         )
