@@ -85,6 +85,8 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         sampled = any(output["sampled"] for output in outputs)
         found_labelled = sum(ordering.degeneracy for ordering in orderings.values())
         complete = not sampled and round(found_labelled) == first["n_labelled_total"]
+        # The published convention counts every symmetry-unique ordering once.
+        total = "n_unique_total" if key["convention"] == "per_atom" else "n_labelled_total"
         document = ConfigurationalFreeEnergyDoc.from_configurations(
             list(orderings.values()),
             parent=key["parent"],
@@ -93,7 +95,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             temperature_K=key["temperature_K"],
             potential=PotentialIdentity.model_validate(first["potential"]),
             level_of_theory=key["level_of_theory"],
-            total_orderings=None if complete else first["n_labelled_total"],
+            total_orderings=None if complete else first[total],
             **self.parameters,
         )
         warnings = list(document.warnings)

@@ -103,6 +103,48 @@ class DensityOfStates:
         return DensityOfStates(self.frequencies_THz, scaled, self.spacing_THz)
 
 
+def regridded(density: DensityOfStates, spacing_THz: float, highest_THz: float) -> DensityOfStates:
+    """Move the modes to the nodes of another even grid, so that spectra of different runs can be averaged.
+
+    Every mode is shared between the two nodes beside it, which keeps the number of modes and their mean
+    frequency.
+
+    Parameters
+    ----------
+    density : DensityOfStates
+        The modes.
+    spacing_THz : float
+        Distance of the new nodes.
+    highest_THz : float
+        Last node; no mode may lie above it.
+
+    Returns
+    -------
+    DensityOfStates
+        The same modes on the new grid.
+
+    Raises
+    ------
+    VibrationError
+        If modes lie above the last node.
+    """
+    n_nodes = round(highest_THz / spacing_THz) + 1
+    place = density.frequencies_THz / spacing_THz
+    above = density.total_modes[place > n_nodes - 1].sum()
+    if above > 1e-4 * density.n_modes:
+        raise VibrationError(f"{above:.3g} modes lie above the grid's end at {highest_THz:g} THz")
+    left = np.clip(place.astype(np.int64), 0, n_nodes - 2)
+    share = np.clip(place - left, 0.0, 1.0)
+    modes: dict[str, FloatArray] = {}
+    for name, values in density.modes.items():
+        modes[name] = np.zeros(n_nodes)
+        np.add.at(modes[name], left, values * (1.0 - share))
+        np.add.at(modes[name], left + 1, values * share)
+    nodes: FloatArray = np.linspace(0.0, (n_nodes - 1) * spacing_THz, n_nodes)
+    nodes[0] = spacing_THz / (2.0 * np.pi)
+    return DensityOfStates(nodes, modes, spacing_THz)
+
+
 def discrete_modes(frequencies_THz: ArrayLike, modes: ArrayLike | None = None) -> DensityOfStates:
     """Make a density of states of discrete modes (an Einstein crystal, phonons at a mesh of wave vectors).
 

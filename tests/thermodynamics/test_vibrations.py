@@ -18,6 +18,7 @@ from sse_screen.thermodynamics.vibrations import (
     from_density,
     harmonic_thermodynamics,
     refuse_unphysical_entropy,
+    regridded,
 )
 
 
@@ -176,3 +177,18 @@ def test_imaginary_modes_and_wrong_temperatures_are_refused():
         harmonic_thermodynamics(discrete_modes([1.0]), 0.0)
     with pytest.raises(VibrationError, match="no density"):
         discrete_modes([1.0]).density_per_THz()
+
+
+def test_regridding_keeps_modes_and_mean_frequency():
+    grid, values = lumpy_density(0.17)
+    density = from_density(grid, {"Li": values, "O": 2 * values})
+    moved = regridded(density, 0.1, 40.0)
+    for name in ("Li", "O"):
+        assert moved.modes[name].sum() == pytest.approx(density.modes[name].sum())
+    assert moved.frequencies_THz @ moved.total_modes == pytest.approx(
+        density.frequencies_THz @ density.total_modes, rel=1e-6
+    )
+    before, after = (harmonic_thermodynamics(d, 1500.0).free_energy_eV for d in (density, moved))
+    assert after == pytest.approx(before, abs=3e-3)
+    with pytest.raises(VibrationError, match="above the grid"):
+        regridded(density, 0.1, 10.0)
