@@ -17,7 +17,9 @@ from sse_screen.exceptions import InfrastructureError
 if TYPE_CHECKING:
     from pymongo.database import Database
 
-PREFIX = "sse_wildcard_"
+PREFIX = "sse_"
+#: flags that hardly a document has: a full index on them would only add a hopeless plan to every query
+RARE_FLAGS = ("deprecated", "stale")
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,25 @@ class Index:
         Whether two documents may not have the same keys.
     only : tuple of str
         Paths that a wildcard index covers; empty for an ordinary one.
+    where_true : str or None
+        Flag that documents in a partial index have set.
     """
 
     keys: tuple[tuple[str, int], ...]
     unique: bool = False
     only: tuple[str, ...] = ()
+    where_true: str | None = None
 
     @property
     def name(self) -> str:
         """MongoDB's default name; with a hash of what it covers for a wildcard index."""
+        if self.where_true:
+            return f"{PREFIX}where_{self.where_true}"
         if not self.only:
             return "_".join(f"{path}_{direction}" for path, direction in self.keys)
-        return f"{PREFIX}{hashlib.sha256(json.dumps([self.keys, self.only]).encode()).hexdigest()[:12]}"
+        return (
+            f"{PREFIX}wildcard_{hashlib.sha256(json.dumps([self.keys, self.only]).encode()).hexdigest()[:12]}"
+        )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -51,6 +60,8 @@ class Index:
         options: dict[str, Any] = {"name": self.name, "unique": self.unique}
         if self.only:
             options["wildcardProjection"] = dict.fromkeys(self.only, 1)
+        if self.where_true:
+            options["partialFilterExpression"] = {self.where_true: True}
         return options
 
 
@@ -82,13 +93,16 @@ def derived_indexes(collection: ServedCollection) -> tuple[Index, ...]:
     Returns
     -------
     tuple of Index
-        A unique one on ``id``; one a sort key, with ``id`` for the cursor; one a list at the top; one
-        wildcard index for all other filters.
+        A unique one on ``id``; one a sort key, with ``id`` for the cursor; one a list at the top; small
+        ones on rare flags; one wildcard index for all other filters.
     """
     indexes = [_index("id", unique=True)]
     rest = []
     for field in collection.fields.values():
         if field.path == "id" or not field.filterable:
+            continue
+        if field.path in RARE_FLAGS:
+            indexes.append(Index(((field.path, 1), ("id", 1)), where_true=field.path))
             continue
         if field.sortable:
             indexes.append(_index(field.path, "id"))
@@ -119,7 +133,7 @@ def declared_indexes() -> dict[str, tuple[Index, ...]]:
 def ensure_indexes(
     database: Database[dict[str, Any]], declared: dict[str, tuple[Index, ...]] | None = None
 ) -> list[str]:
-    """Create missing indexes, drop outdated wildcard ones; may run in several processes at once.
+    """Create missing indexes, drop outdated ones of special kinds; may run in several processes at once.
 
     Parameters
     ----------
