@@ -11,6 +11,7 @@ from sse_screen.structures.orderings.counting import OrderingCount, TooManyState
 from sse_screen.structures.orderings.ewald import EwaldEnergy, lowest_ewald, with_ewald_energies
 from sse_screen.structures.orderings.fingerprints import merge_by_fingerprint
 from sse_screen.structures.orderings.occupancy import Occupancy, parse_occupancy
+from sse_screen.structures.orderings.site_mapping import SiteMapping, identify, map_to_sites, merge_relaxed
 from sse_screen.structures.orderings.space import Ordering, OrderingSpace, ordered_structure
 from sse_screen.structures.orderings.supercells import repeat_sites, repeat_space
 
@@ -20,12 +21,16 @@ __all__ = [
     "Ordering",
     "OrderingCount",
     "OrderingSpace",
+    "SiteMapping",
     "TooManyOrderingsError",
     "TooManyStatesError",
     "count_orderings",
     "enumerate_orderings",
+    "identify",
     "lowest_ewald",
+    "map_to_sites",
     "merge_by_fingerprint",
+    "merge_relaxed",
     "ordered_structure",
     "parse_occupancy",
     "repeat_sites",
