@@ -7,7 +7,6 @@ from pydantic import Field
 
 from sse_screen.documents.base import Document, Quantity
 from sse_screen.transport.diffusivity import A2_PER_PS, Fitted, quantity, slope_at_start
-from sse_screen.transport.displacement_statistics import lag_statistics
 from sse_screen.transport.ensemble import Ensemble
 from sse_screen.transport.slope_fit import slope_weights
 
@@ -38,17 +37,13 @@ class DiffusivityTensor(Document):
     planar: dict[str, Quantity] = Field(description="Within the planes ab, bc, ac")
 
 
-def projected_diffusivity(
-    ensemble: Ensemble, fitted: Fitted, directions: FloatArray, confidence: float = 0.95
-) -> Quantity:
+def projected_diffusivity(fitted: Fitted, directions: FloatArray, confidence: float = 0.95) -> Quantity:
     """Return the diffusivity within the space spanned by some directions.
 
     Parameters
     ----------
-    ensemble : Ensemble
-        Displacements.
     fitted : Fitted
-        The fit to the whole displacement, whose start and start dependence the projection shares.
+        Statistics and fit of the whole displacement, whose start and start dependence the projection shares.
     directions : numpy.ndarray
         One to three independent vectors, shape (n, 3), not necessarily orthogonal.
     confidence : float
@@ -58,8 +53,7 @@ def projected_diffusivity(
     if fitted.scan is None:
         return Quantity(**none, verdict="refused", reasons=["no slope of the whole displacement"])
     basis = np.linalg.qr(np.asarray(directions, dtype=float).T)[0].T
-    pieces = [piece @ (basis.T @ basis) for piece in ensemble.mobile]
-    statistics = lag_statistics(pieces, ensemble.time_step_ps, fitted.statistics.lags)
+    statistics = fitted.statistics.projected(basis.T @ basis)
     start_ps = float(fitted.statistics.times_ps[fitted.scan.fit.start])
     found = slope_at_start(statistics, start_ps, fitted.ordinary)
     if found is None:
@@ -83,7 +77,7 @@ def diffusivity_tensor(
     Parameters
     ----------
     ensemble : Ensemble
-        Displacements and mean cell.
+        The mean cell.
     fitted : Fitted
         The fit to the trace.
     confidence : float
@@ -105,7 +99,7 @@ def diffusivity_tensor(
     values, axes = values[order], vectors[:, order].T
 
     def along(directions: FloatArray) -> Quantity:
-        return projected_diffusivity(ensemble, fitted, directions, confidence)
+        return projected_diffusivity(fitted, directions, confidence)
 
     principal = [along(axis[None]) for axis in axes]
     errors = np.array([_standard_error(item, value) for item, value in zip(principal, values, strict=True)])

@@ -18,6 +18,7 @@ from sse_screen.transport.displacement_statistics import (
     WindowOverlaps,
     geometric_lags,
     lag_statistics,
+    pooled_curve,
     window_overlaps,
 )
 from sse_screen.transport.ensemble import Ensemble, prepare_ensemble
@@ -209,7 +210,8 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
     else:
         start_ps = float(statistics.times_ps[len(statistics.lags) // 2])
         outcomes.append(_no_slope_gate(statistics))
-    outcomes += g.framework_gates(ensemble.framework, ensemble.time_step_ps, start_ps, slope)
+    curves = {symbol: pooled_curve(pieces, statistics.lags) for symbol, pieces in ensemble.framework.items()}
+    outcomes += g.framework_gates(ensemble.framework, curves, statistics, start_ps, slope)
     outcomes += [g.Gate(name="run", outcome="warning", message=text) for text in ensemble.warnings]
     estimate = Quantity(unit=_UNIT, confidence=confidence, verdict="refused", reasons=["no positive slope"])
     if scan is not None:
@@ -227,10 +229,9 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
         n_pieces=len(ensemble.mobile),
         total_time_ps=ensemble.total_time_ps,
         window=_window(fitted),
-        mean_squared_displacement=_curve(statistics),
+        mean_squared_displacement=_curve(statistics.times_ps, statistics.msd_A2),
         framework_mean_squared_displacement={
-            symbol: _curve(lag_statistics(pieces, ensemble.time_step_ps, statistics.lags))
-            for symbol, pieces in ensemble.framework.items()
+            symbol: _curve(statistics.times_ps, values) for symbol, values in curves.items()
         },
         gates=outcomes,
     )
@@ -279,9 +280,9 @@ def upper_limit(fitted: Fitted, confidence: float) -> float:
     return max(bounds) / 6 * A2_PER_PS
 
 
-def _curve(statistics: LagStatistics) -> Curve:
-    """Return the curve of some statistics."""
-    return Curve(times_ps=statistics.times_ps.tolist(), values_A2=statistics.msd_A2.tolist())
+def _curve(times_ps: FloatArray, values_A2: FloatArray) -> Curve:
+    """Return a curve as a document."""
+    return Curve(times_ps=times_ps.tolist(), values_A2=values_A2.tolist())
 
 
 def _window(fitted: Fitted) -> FitWindow | None:

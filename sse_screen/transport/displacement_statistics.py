@@ -1,16 +1,19 @@
 """Windowed displacement statistics at chosen lags, and the covariance they have under a hopping model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sse_screen.transport.displacements import displacement_tensor, mean_squared_displacement
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-# Work bound of one lag: more windows than this are thinned by taking every n-th origin.
-_MAXIMUM_WINDOWS = 400_000
+# Windows of one lag and piece from which fourth moments are taken; means use all of them.
+_MAXIMUM_WINDOWS = 40_000
+_PAIRS = np.array([(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +28,8 @@ class LagStatistics:
         Time between frames in ps.
     tensor_A2 : numpy.ndarray
         Mean of Δr_a Δr_b in Å², shape (n_lags, 3, 3).
-    variance_A4 : numpy.ndarray
-        Variance of |Δr|² over windows and ions in Å⁴, shape (n_lags,).
+    fourth_A4 : numpy.ndarray
+        Mean of q qᵀ in Å⁴ with q = (xx, yy, zz, xy, xz, yz) of Δr, shape (n_lags, 6, 6).
     frames : tuple of int
         Number of frames of each piece.
     ions : tuple of int
@@ -36,7 +39,7 @@ class LagStatistics:
     lags: IntArray
     time_step_ps: float
     tensor_A2: FloatArray
-    variance_A4: FloatArray
+    fourth_A4: FloatArray
     frames: tuple[int, ...]
     ions: tuple[int, ...]
 
@@ -49,6 +52,23 @@ class LagStatistics:
     def msd_A2(self) -> FloatArray:
         """Mean squared displacement in Å², shape (n_lags,)."""
         return np.einsum("lxx->l", self.tensor_A2)
+
+    @property
+    def variance_A4(self) -> FloatArray:
+        """Variance of |Δr|² over windows and ions in Å⁴, shape (n_lags,)."""
+        squares = self.fourth_A4[:, :3, :3].sum(axis=(1, 2))
+        return np.asarray(np.maximum(squares - self.msd_A2**2, 0.0))
+
+    def projected(self, projector: FloatArray) -> "LagStatistics":
+        """Return the statistics of P Δr for a symmetric projector P, shape (3, 3)."""
+        tensor = projector @ self.tensor_A2 @ projector
+        # q' = K q with K_(ab),(cd) = P_ac P_bd + P_ad P_bc, each off-diagonal pair of q counted once.
+        a, b = _PAIRS.T
+        kernel = projector[np.ix_(a, a)] * projector[np.ix_(b, b)]
+        swapped = projector[np.ix_(a, b)] * projector[np.ix_(b, a)]
+        kernel = np.where((a == b)[None, :], kernel, kernel + swapped)
+        fourth = kernel @ self.fourth_A4 @ kernel.T
+        return replace(self, tensor_A2=tensor, fourth_A4=fourth)
 
     @property
     def ion_time_ps(self) -> float:
@@ -80,24 +100,40 @@ def lag_statistics(
     """
     if lags is None:
         lags = geometric_lags(max(len(piece) for piece in pieces))
-    tensor = np.zeros((len(lags), 3, 3))
-    variance = np.zeros(len(lags))
-    for row, lag in enumerate(lags):
-        weight = fourth = 0.0
-        for piece in pieces:
-            if len(piece) <= lag:
-                continue
-            stride = max(1, (len(piece) - lag) * piece.shape[1] // _MAXIMUM_WINDOWS)
-            steps = (piece[lag::stride] - piece[:-lag:stride]).reshape(-1, 3)
-            share = (len(piece) - lag) * piece.shape[1] / len(steps)
-            squares = np.einsum("nx,nx->n", steps, steps)
-            tensor[row] += share * (steps.T @ steps)
-            fourth += share * float(squares @ squares)
-            weight += share * len(steps)
-        tensor[row] /= weight
-        variance[row] = max(fourth / weight - np.trace(tensor[row]) ** 2, 0.0)
+    tensor, fourth = np.zeros((len(lags), 3, 3)), np.zeros((len(lags), 6, 6))
+    windows = np.zeros(len(lags))
+    for piece in pieces:
+        n_frames, n_ions = piece.shape[:2]
+        valid = np.flatnonzero(lags < n_frames)
+        count = (n_frames - lags[valid]) * n_ions
+        tensor[valid] += count[:, None, None] * displacement_tensor(piece)[lags[valid]]
+        parts = np.ascontiguousarray(piece.transpose(2, 0, 1))
+        for row, weight in zip(valid, count, strict=True):
+            fourth[row] += weight * _fourth_moment(parts, int(lags[row]))
+        windows[valid] += count
+    tensor /= windows[:, None, None]
+    fourth /= windows[:, None, None]
     frames = tuple(len(piece) for piece in pieces)
-    return LagStatistics(lags, time_step_ps, tensor, variance, frames, tuple(p.shape[1] for p in pieces))
+    return LagStatistics(lags, time_step_ps, tensor, fourth, frames, tuple(p.shape[1] for p in pieces))
+
+
+def pooled_curve(pieces: Sequence[FloatArray], lags: IntArray) -> FloatArray:
+    """Return the mean squared displacement in Å² of several pieces at some lags, shape (n_lags,)."""
+    total, windows = np.zeros(len(lags)), np.zeros(len(lags))
+    for piece in pieces:
+        valid = lags < len(piece)
+        count = (len(piece) - lags[valid]) * piece.shape[1]
+        total[valid] += count * mean_squared_displacement(piece)[lags[valid]]
+        windows[valid] += count
+    return total / np.maximum(windows, 1)
+
+
+def _fourth_moment(parts: FloatArray, lag: int) -> FloatArray:
+    """Return the mean of q qᵀ over some windows of (3, n_frames, n_ions) displacements, shape (6, 6)."""
+    stride = max(1, (parts.shape[1] - lag) * parts.shape[2] // _MAXIMUM_WINDOWS)
+    steps = (parts[:, lag::stride] - parts[:, :-lag:stride]).reshape(3, -1)
+    products = steps[_PAIRS[:, 0]] * steps[_PAIRS[:, 1]]
+    return np.asarray(products @ products.T / products.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ IndexArray = NDArray[np.intp]
 
 # A step of this fraction of a cell vector may as well have gone the other way round.
 AMBIGUOUS_FRACTION = 0.4
+_COMPONENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 _DISCONTINUITY_RATIO = 5.0
 _DISCONTINUITY_FLOOR_A = 0.4
 
@@ -186,11 +187,55 @@ def find_discontinuities(vectors_A: FloatArray) -> tuple[int, ...]:
     return () if len(breaks) > 0.1 * len(vectors_A) else tuple(int(frame) for frame in breaks)
 
 
-def mean_squared_displacement(vectors_A: FloatArray, block: int = 64) -> FloatArray:
-    """Return the mean squared displacement of every lag over all time origins and atoms.
+def displacement_tensor(vectors_A: FloatArray, block: int = 32) -> FloatArray:
+    """Return the mean of Δr_a Δr_b of every lag over all time origins and atoms.
 
-    Computed as S1(lag) − 2 S2(lag) with S2 the autocorrelation by fast Fourier transform: n log n in the
-    number of frames (Calandrini et al., Collection SFN 12, 201 (2011), eqs. 4.2-4.12).
+    Computed as S1(lag) − 2 S2(lag) with S2 the (cross-)correlations by fast Fourier transform: n log n in
+    the number of frames (Calandrini et al., Collection SFN 12, 201 (2011), eqs. 4.2-4.12).
+
+    Parameters
+    ----------
+    vectors_A : numpy.ndarray
+        Displacements in Å, shape (n_frames, n_atoms, 3).
+    block : int
+        Atoms transformed at a time, which bounds the memory.
+
+    Returns
+    -------
+    numpy.ndarray
+        In Å², shape (n_frames, 3, 3), zero at lag 0; all zero if there is no atom.
+    """
+    n_frames, n_atoms = vectors_A.shape[:2]
+    result = np.zeros((n_frames, 3, 3))
+    if n_atoms == 0:
+        return result
+    size = scipy.fft.next_fast_len(2 * n_frames, real=True)
+    power = np.zeros((3, 3, size // 2 + 1))
+    products = np.zeros((3, 3, n_frames))
+    for first in range(0, n_atoms, block):
+        part = np.ascontiguousarray(vectors_A[:, first : first + block].transpose(2, 1, 0))
+        # Centring leaves the differences alone and keeps the cancellation in S1 − 2 S2 small.
+        part -= part.mean(axis=2, keepdims=True)
+        spectrum = scipy.fft.rfft(part, size, axis=2)
+        for a, b in _COMPONENTS:
+            power[a, b] += (spectrum[a].real * spectrum[b].real + spectrum[a].imag * spectrum[b].imag).sum(
+                axis=0
+            )
+            products[a, b] += (part[a] * part[b]).sum(axis=0)
+    origins = (n_frames - np.arange(n_frames)) * n_atoms
+    for a, b in _COMPONENTS:
+        correlation = scipy.fft.irfft(power[a, b], size)[:n_frames]
+        ahead = np.concatenate([[0.0], np.cumsum(products[a, b])])
+        total = ahead[-1] - ahead[:n_frames] + ahead[n_frames - np.arange(n_frames)]
+        result[:, a, b] = result[:, b, a] = (total - 2 * correlation) / origins
+        if a == b:
+            result[:, a, a] = np.maximum(result[:, a, a], 0.0)
+    result[0] = 0.0
+    return result
+
+
+def mean_squared_displacement(vectors_A: FloatArray, block: int = 32) -> FloatArray:
+    """Return the mean squared displacement of every lag over all time origins and atoms.
 
     Parameters
     ----------
@@ -208,20 +253,19 @@ def mean_squared_displacement(vectors_A: FloatArray, block: int = 64) -> FloatAr
     result = np.zeros(n_frames)
     if n_atoms == 0:
         return result
-    origins = n_frames - np.arange(n_frames)
     size = scipy.fft.next_fast_len(2 * n_frames, real=True)
+    power, squares = np.zeros(size // 2 + 1), np.zeros(n_frames)
     for first in range(0, n_atoms, block):
         part = np.ascontiguousarray(vectors_A[:, first : first + block].reshape(n_frames, -1).T)
-        # Centring leaves the differences alone and keeps the cancellation in S1 − 2 S2 small.
         part -= part.mean(axis=1, keepdims=True)
         spectrum = scipy.fft.rfft(part, size, axis=1)
-        power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
-        correlation = scipy.fft.irfft(power, size)[:n_frames]
-        squares = (part**2).sum(axis=0)
-        ahead = np.concatenate([[0.0], np.cumsum(squares)])
-        total = ahead[-1] - ahead[:n_frames] + ahead[n_frames - np.arange(n_frames)]
-        result += total - 2 * correlation
-    result /= origins * n_atoms
+        power += (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
+        squares += (part**2).sum(axis=0)
+    ahead = np.concatenate([[0.0], np.cumsum(squares)])
+    total = ahead[-1] - ahead[:n_frames] + ahead[n_frames - np.arange(n_frames)]
+    result = (total - 2 * scipy.fft.irfft(power, size)[:n_frames]) / (
+        (n_frames - np.arange(n_frames)) * n_atoms
+    )
     result[0] = 0.0
     return np.maximum(result, 0.0)
 

@@ -178,7 +178,11 @@ def fit_pieces(pieces: Sequence[FloatArray], time_step_ps: float, start_ps: floa
 
 
 def framework_gates(
-    framework: dict[str, list[FloatArray]], time_step_ps: float, start_ps: float, mobile_slope: float
+    framework: dict[str, list[FloatArray]],
+    curves: dict[str, FloatArray],
+    statistics: LagStatistics,
+    start_ps: float,
+    mobile_slope: float,
 ) -> list[Gate]:
     """Test that the framework vibrates and does not flow, species by species.
 
@@ -191,18 +195,21 @@ def framework_gates(
     ----------
     framework : dict of str to list of numpy.ndarray
         Displacements of each framework species in Å, piece by piece.
-    time_step_ps, start_ps : float
-        Time between frames and first lag of the mobile ions' fit, in ps.
+    curves : dict of str to numpy.ndarray
+        Mean squared displacement of each species in Å² at the lags of `statistics`.
+    statistics : LagStatistics
+        Of the mobile ions.
+    start_ps : float
+        First lag of the mobile ions' fit in ps.
     mobile_slope : float
         Slope of the mobile ions in Å²/ps.
     """
     flowing = {}
     for symbol, pieces in framework.items():
-        lags = geometric_lags(max(len(piece) for piece in pieces), 24)
-        msd = lag_statistics(pieces, time_step_ps, lags).msd_A2
-        middle = float(np.interp(0.35 * lags[-1], lags, msd))
+        lags, msd = statistics.lags, curves[symbol]
+        middle = float(np.interp(0.5 * lags[-1], lags, msd))
         growing = msd[-1] > _FRAMEWORK_MSD_A2 and msd[-1] > 1.5 * middle
-        fit = fit_pieces(pieces, time_step_ps, start_ps) if growing else None
+        fit = fit_pieces(pieces, statistics.time_step_ps, start_ps) if growing else None
         if fit is None:
             continue
         steady = fit.log_error < 1 / 3 and fit.slope > 0.02 * mobile_slope

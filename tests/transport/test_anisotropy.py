@@ -77,6 +77,6 @@ def test_planes_and_axes_are_those_of_the_crystal():
 
 def test_a_projection_without_slope_is_unresolved():
     ensemble = ensemble_of((0.4, 0.1, 0.0), np.eye(3))
-    found = projected_diffusivity(ensemble, fit_ensemble(ensemble, hop_distance_A=2.0), np.eye(3)[2:])
+    found = projected_diffusivity(fit_ensemble(ensemble, hop_distance_A=2.0), np.eye(3)[2:])
     assert found.verdict == "unresolved"
     assert found.value is None

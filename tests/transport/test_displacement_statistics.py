@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from sse_screen.transport.displacement_statistics import geometric_lags, lag_statistics, window_overlaps
+from sse_screen.transport.displacement_statistics import (
+    geometric_lags,
+    lag_statistics,
+    pooled_curve,
+    window_overlaps,
+)
 
 
 def brownian(n_pieces, n_frames, n_ions, seed=0):
@@ -19,6 +24,7 @@ def test_statistics_equal_the_windows_counted_one_by_one():
         np.testing.assert_allclose(statistics.tensor_A2[row], steps.T @ steps / len(steps))
         np.testing.assert_allclose(statistics.variance_A4[row], (steps**2).sum(-1).var())
     np.testing.assert_allclose(statistics.times_ps, [0.5, 2, 10])
+    np.testing.assert_allclose(pooled_curve(pieces, np.array([1, 4, 20])), statistics.msd_A2)
     assert statistics.ion_time_ps == pytest.approx(0.5 * (2 * 29 + 3 * 11))
 
 
@@ -65,3 +71,13 @@ def test_lags_are_geometric_and_end_at_the_fraction():
     assert lags[-1] == 700
     assert len(lags) <= 60
     assert geometric_lags(2).tolist() == [1]
+
+
+def test_projected_statistics_are_those_of_the_projected_walk():
+    walk = brownian(1, 200, 5)[0] * np.array([1.0, 2.0, 0.5])
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 2)))[0].T
+    projector = basis.T @ basis
+    whole = lag_statistics([walk], 1.0).projected(projector)
+    part = lag_statistics([walk @ projector], 1.0)
+    np.testing.assert_allclose(whole.tensor_A2, part.tensor_A2, atol=1e-9)
+    np.testing.assert_allclose(whole.fourth_A4, part.fourth_A4, rtol=1e-9, atol=1e-9)

@@ -58,6 +58,15 @@ def test_wrapped_and_unwrapped_positions_give_the_same_displacements_in_a_skewed
     assert (none, few) == (0, 0)
 
 
+def test_tensor_equals_the_sum_over_origins():
+    vectors = walk(n_frames=40, n_atoms=5)
+    tensor = d.displacement_tensor(vectors, block=2)
+    for lag in (1, 7, 39):
+        steps = (vectors[lag:] - vectors[:-lag]).reshape(-1, 3)
+        np.testing.assert_allclose(tensor[lag], steps.T @ steps / len(steps), atol=1e-9)
+    np.testing.assert_allclose(np.einsum("txx->t", tensor), d.mean_squared_displacement(vectors), atol=1e-9)
+
+
 @pytest.mark.parametrize("unwrapped", [True, False])
 def test_a_breathing_cell_moves_no_atom_that_has_crossed_it(unwrapped):
     """An ion far from its first cell must not appear to swing with the cell (cumulated f times L would)."""
