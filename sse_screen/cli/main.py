@@ -11,6 +11,8 @@ from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
 from sse_screen.cli.arrhenius import arrhenius
 from sse_screen.cli.build import EPILOG as BUILD_EPILOG
 from sse_screen.cli.build import build
+from sse_screen.cli.collections import EPILOG as COLLECTIONS_EPILOG
+from sse_screen.cli.collections import collections
 from sse_screen.cli.filters import EPILOG as FILTER_EPILOG
 from sse_screen.cli.filters import filter_survey
 from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
@@ -37,6 +39,7 @@ app = typer.Typer(
 app.command(epilog=ANALYZE_EPILOG)(analyze)
 app.command(epilog=ARRHENIUS_EPILOG)(arrhenius)
 app.command(epilog=BUILD_EPILOG)(build)
+app.command(epilog=COLLECTIONS_EPILOG)(collections)
 app.add_typer(db.app, name="db")
 app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)

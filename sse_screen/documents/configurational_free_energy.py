@@ -89,7 +89,9 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     n_configurations: int = Field(description="Symmetry-unique orderings summed", json_schema_extra=_NUMBER)
     total_orderings: float = Field(description="Orderings that the sum stands for", json_schema_extra=_NUMBER)
     is_complete: bool = Field(description="False when the configurations are a sample of the orderings")
-    free_energy: Quantity = Field(description="Free energy per atom with its interval")
+    free_energy: Quantity = Field(
+        description="Free energy per atom with its interval", json_schema_extra={"unit": "eV/atom"}
+    )
     free_energy_eV_per_atom: float = Field(description="Free energy", json_schema_extra=_PER_ATOM)
     free_energy_eV_per_cell: float = Field(description="Free energy", json_schema_extra=_PER_CELL)
     lowest_energy_eV_per_atom: float = Field(

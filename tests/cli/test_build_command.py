@@ -1,6 +1,7 @@
 """The build command: order, output, exit status."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -85,3 +86,11 @@ def test_exit_status_tells_of_failures(settings_environment, database):
         assert "FreeEnergyError" in result.stderr
     database.outputs.update_one({}, {"$set": {"output": BATCH}})
     assert run().exit_code == 0
+
+
+def test_the_documented_builder_file_is_right():
+    from monty.json import MontyDecoder
+
+    text = (Path(__file__).parents[2] / "docs" / "builders.md").read_text()
+    builder = MontyDecoder().decode(text.split("```json\n")[1].split("```")[0])
+    assert (type(builder), builder.parameters) == (BUILDERS[0], {"confidence": 0.9})
