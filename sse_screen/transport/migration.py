@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from sse_screen.exceptions import InputError
 from sse_screen.transport.density import DensityGrid
-from sse_screen.transport.network import Component, components
+from sse_screen.transport.network import Component, JumpNetwork, components, percolation_thresholds
 from sse_screen.transport.sites import SiteSet, nearest_sites
 
 Array = NDArray[np.floating]
@@ -121,26 +121,36 @@ def migration_paths(
     return sorted(paths, key=lambda path: min(path.barrier_eV, path.reverse_barrier_eV))
 
 
-def _basins(density: DensityGrid, sites: SiteSet, radius_A: float) -> tuple[Indices, dict[int, int]]:
-    """Root voxel of every voxel by steepest ascent (-1: never visited) and the site of each root near one."""
+def _ascend(density: DensityGrid) -> tuple[Indices, Indices]:
+    """Root voxel of every voxel by steepest ascent, and the cell in which the ascent arrives there."""
     values = density.values_per_A3
     rank = np.empty(values.size, dtype=np.int64)
     rank[np.argsort(values, axis=None, kind="stable")] = np.arange(values.size)
     height = rank.reshape(values.shape)
-    index = np.arange(values.size).reshape(values.shape)
-    best, parent = height.copy(), index.copy()
-    for step in np.concatenate([_STEPS, -_STEPS]):
+    best, choice = height.copy(), np.zeros(values.shape, dtype=np.int64)
+    steps = np.concatenate([np.zeros((1, 3), dtype=np.int64), _STEPS, -_STEPS])
+    for number, step in enumerate(steps):
         neighbour = np.roll(height, -step, axis=(0, 1, 2))
         higher = neighbour > best
         best[higher] = neighbour[higher]
-        parent[higher] = np.roll(index, -step, axis=(0, 1, 2))[higher]
-    root = parent.ravel()
+        choice[higher] = number
+    shape = np.array(values.shape)
+    position = np.stack(np.unravel_index(np.arange(values.size), values.shape), axis=-1)
+    position += steps[choice.ravel()]
+    offset = position // shape
+    root = np.ravel_multi_index(tuple((position % shape).T), values.shape)
     while True:
         jumped = root[root]
         if np.array_equal(jumped, root):
-            break
+            return root, offset
+        offset += offset[root]
         root = jumped
-    root = np.where(values.ravel() > 0, root, -1)
+
+
+def _basins(density: DensityGrid, sites: SiteSet, radius_A: float) -> tuple[Indices, dict[int, int]]:
+    """Root voxel of every voxel by steepest ascent (-1: never visited) and the site of each root near one."""
+    values = density.values_per_A3
+    root = np.where(values.ravel() > 0, _ascend(density)[0], -1)
     roots = np.unique(root[root >= 0])
     fractional = np.stack(np.unravel_index(roots, values.shape), axis=-1) / np.array(values.shape)
     near = nearest_sites(fractional, sites, maximum_distance_A=radius_A).site
@@ -282,7 +292,8 @@ def isosurface_components(density: DensityGrid, level_per_A3: float) -> list[Com
     labels, count = label_regions(inside, structure=np.ones((3, 3, 3)))
     shape = np.array(density.shape)
     points = np.argwhere(inside)
-    here = labels[inside] - 1
+    points = points[np.any((points == 0) | (points == shape - 1), axis=1)]
+    here = labels[tuple(points.T)] - 1
     edges = []
     for step in _STEPS:
         there = points + step
@@ -298,6 +309,9 @@ def isosurface_components(density: DensityGrid, level_per_A3: float) -> list[Com
 def percolating_levels(density: DensityGrid) -> dict[int, float]:
     """Find the highest levels at which the isosurface percolates in one, two and three directions.
 
+    The basins of the density's maxima and the saddles between them make a periodic network; its percolation
+    thresholds are those of the voxels.
+
     Parameters
     ----------
     density : DensityGrid
@@ -308,18 +322,27 @@ def percolating_levels(density: DensityGrid) -> dict[int, float]:
     dict of int to float
         Level in Å^-3 for each dimension that is reached by the visited voxels.
     """
-    levels = np.unique(density.values_per_A3[density.values_per_A3 > 0])[::-1]
-    found = {}
-    for dimension in (1, 2, 3):
-        low, high = 0, len(levels)
-        while low < high:
-            middle = (low + high) // 2
-            parts = isosurface_components(density, float(levels[middle]))
-            if parts[0].dimension >= dimension:
-                high = middle
-            else:
-                low = middle + 1
-        if low == len(levels):
-            break
-        found[dimension] = float(levels[low])
-    return found
+    root, offset = _ascend(density)
+    shape = np.array(density.shape)
+    values = density.values_per_A3.ravel()
+    visited = np.flatnonzero(values > 0)
+    position = np.stack(np.unravel_index(visited, density.shape), axis=-1)
+    rows = []
+    for step in _STEPS:
+        moved = position + step
+        there = np.ravel_multi_index(tuple((moved % shape).T), density.shape)
+        image = moved // shape + offset[there] - offset[visited]
+        touching = (values[there] > 0) & ((root[visited] != root[there]) | image.any(axis=1))
+        here, there, image = visited[touching], there[touching], image[touching]
+        rows.append(
+            (np.column_stack([root[here], root[there], image]), np.minimum(values[here], values[there]))
+        )
+    edges, levels = np.concatenate([row for row, _ in rows]), np.concatenate([level for _, level in rows])
+    unique, index = np.unique(edges, axis=0, return_inverse=True)
+    highest = np.zeros(len(unique))
+    np.maximum.at(highest, index.ravel(), levels)
+    nodes, ends = np.unique(unique[:, :2], return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    none = np.zeros(len(unique), dtype=np.int64)
+    network = JumpNetwork(len(nodes), ends[:, 0], ends[:, 1], unique[:, 2:], none, none)
+    return percolation_thresholds(network, highest)

@@ -180,3 +180,29 @@ def type_means(values: Array, sites: SiteSet, chosen: NDArray[np.bool_] | None =
         if members.any():
             means[name] = float(values[members].mean())
     return means
+
+
+def ionic_radii(species: Sequence[str]) -> dict[str, float]:
+    """Look up Shannon radii of the usual ions: the usual anions, cations in their highest usual state.
+
+    Parameters
+    ----------
+    species : sequence of str
+        Element symbols.
+
+    Returns
+    -------
+    dict of str to float
+        Radii in Å as tabulated by pymatgen; species without a tabulated ion are left out.
+    """
+    from pymatgen.core import Element
+
+    anions = {"N": -3, "O": -2, "S": -2, "Se": -2, "Te": -2, "F": -1, "Cl": -1, "Br": -1, "I": -1}
+    radii = {}
+    for name in dict.fromkeys(species):
+        element = Element(name)
+        state = anions.get(name) or max(element.common_oxidation_states, default=0)
+        radius = element.ionic_radii.get(state)
+        if radius is not None:
+            radii[name] = float(radius)
+    return radii

@@ -137,6 +137,21 @@ def test_isosurface_percolates_direction_by_direction() -> None:
     assert [part.dimension for part in cages] == [0] * len(cages)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_percolating_levels_are_those_of_the_voxels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random((6, 5, 7)) * (rng.random((6, 5, 7)) < 0.4)
+    density = DensityGrid(values, np.diag([6.0, 5.0, 7.0]), float(values.sum()), 100)
+    dimension = {float(v): isosurface_components(density, float(v))[0].dimension for v in values[values > 0]}
+    expected = {
+        d: max(level for level, reached in dimension.items() if reached >= d)
+        for d in (1, 2, 3)
+        if max(dimension.values()) >= d
+    }
+    assert percolating_levels(density) == expected
+
+
 def test_a_site_of_two_maxima_is_joined_below_its_saddle() -> None:
     """A dip inside one site that is deeper than the saddle to the next one leaves the saddle as it is."""
     values = np.full((12, 3, 3), 0.01)

@@ -1,0 +1,300 @@
+"""Stored form of the sites of a mobile ion and of its jumps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+from pydantic.config import JsonDict
+
+from sse_screen.documents import site_network_parts as parts
+from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity
+from sse_screen.documents.diffusivity import DynamicsConditions, common_group
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.transport.jump_statistics import back_jump_fraction, barrier_from_rates, correlation_factor
+from sse_screen.transport.jumps import SiteRadii
+from sse_screen.transport.network import graph_order_parameter, superbasins
+from sse_screen.transport.site_analysis import SiteAnalysis, SiteOptions, analyse_sites
+
+_NUMBER: JsonDict = {"unit": "1"}
+_PICOSECONDS: JsonDict = {"unit": "ps"}
+_ANGSTROM: JsonDict = {"unit": "angstrom"}
+_ENERGY: JsonDict = {"unit": "eV"}
+
+
+class SiteNetwork(Document):
+    """Sites, jumps and their network at one temperature, whatever the trajectories came from."""
+
+    mobile_ion: str = Field(description="Mobile species")
+    temperature_K: float = Field(description="Temperature", gt=0, json_schema_extra={"unit": "K"})
+    n_ions: int = Field(description="Mobile ions in the cell", json_schema_extra=_NUMBER)
+    n_sites: int = Field(description="Sites in the cell", json_schema_extra=_NUMBER)
+    n_jumps: int = Field(description="Jumps seen", json_schema_extra=_NUMBER)
+    n_replicas: int = Field(description="Trajectories pooled", json_schema_extra=_NUMBER)
+    total_time_ps: float = Field(description="Length of all together", json_schema_extra=_PICOSECONDS)
+    inner_radius_A: float = Field(description="An ion this close has arrived", json_schema_extra=_ANGSTROM)
+    outer_radius_A: float = Field(description="An ion this far has left", json_schema_extra=_ANGSTROM)
+    lattice_A: list[list[float]] = Field(description="Mean cell, rows", json_schema_extra=_ANGSTROM)
+    site_types: list[parts.SiteTypeSummary] = Field(description="By type")
+    sites: list[parts.SiteSummary] = Field(description="One by one")
+    rates: list[parts.JumpRateSummary] = Field(description="Between all types of sites")
+    edges: list[parts.JumpEdge] = Field(
+        description="Jump matrix, periodic images apart, pairs without jumps left out"
+    )
+    back_jump_fraction: Quantity = Field(
+        description="Share of jumps undone by the next one within back_jump_time_ps",
+        json_schema_extra=_NUMBER,
+    )
+    back_jump_time_ps: float = Field(description="Time to come back", json_schema_extra=_PICOSECONDS)
+    correlation_factor: Quantity = Field(
+        description="Tracer diffusivity over that of as many independent jumps", json_schema_extra=_NUMBER
+    )
+    random_walk_diffusivity: Quantity = Field(
+        description="That of independent jumps; times the correlation factor it is the tracer's",
+        json_schema_extra={"unit": "cm2/s"},
+    )
+    percolation: parts.Percolation = Field(
+        description="Of the jump network; thresholds in jumps of the weakest edge that is needed"
+    )
+    superbasins: list[parts.SuperbasinSummary] = Field(description="Largest first")
+    graph_order_parameter: float = Field(
+        description="Chapman 2022 with exponent 1 and jump counts as weights; lower is better connected",
+        json_schema_extra=_NUMBER,
+    )
+    graph_order_parameter_cubed: float = Field(
+        description="The same with exponent 3, the scale of Grieder 2024", json_schema_extra=_NUMBER
+    )
+    density: parts.DensitySummary = Field(description="Probability density")
+    migration_barriers: list[parts.MigrationBarrier] = Field(
+        description="Along the smoothed density, lowest first"
+    )
+    warnings: list[str] = Field(description="What makes the numbers worth less")
+
+    @classmethod
+    def of(
+        cls,
+        analysis: SiteAnalysis,
+        mobile_ion: str,
+        temperature_K: float,
+        *,
+        back_jump_time_ps: float = 2.0,
+        isosurface_per_A3: float = 1e-4,
+        radii_A: Mapping[str, float] | None = None,
+        confidence: float = 0.95,
+        **more: Any,
+    ) -> Self:
+        """Turn an analysis into its stored form.
+
+        Parameters
+        ----------
+        analysis : SiteAnalysis
+            Sites and jumps.
+        mobile_ion : str
+            Mobile species.
+        temperature_K : float
+            Temperature.
+        back_jump_time_ps : float
+            Time within which a reversal counts as a back-jump, ps.
+        isosurface_per_A3 : float
+            Level of the isosurface that is reported.
+        radii_A : mapping of str to float, optional
+            Radii of the framework's ions for the static volumes; Shannon's if left out.
+        confidence : float
+            Of all intervals.
+        **more : Any
+            Fields of a derived class.
+
+        Returns
+        -------
+        SiteNetwork
+            The document.
+        """
+        jumps, step_ps = analysis.jumps, analysis.time_step_ps
+        back = back_jump_fraction(jumps, back_jump_time_ps / step_ps, confidence)
+        factor, _ = correlation_factor(jumps, confidence=confidence)
+        counts = np.zeros((len(analysis.sites),) * 2)
+        np.add.at(counts, (analysis.network.origin, analysis.network.destination), analysis.network.counts)
+        return cls(
+            mobile_ion=mobile_ion,
+            temperature_K=temperature_K,
+            n_ions=analysis.n_ions,
+            n_sites=len(analysis.sites),
+            n_jumps=len(jumps),
+            n_replicas=analysis.visits.n_ions // analysis.n_ions,
+            total_time_ps=analysis.n_frames * step_ps,
+            inner_radius_A=analysis.radii.inner_A,
+            outer_radius_A=analysis.radii.outer_A,
+            lattice_A=analysis.sites.cell_A.tolist(),
+            site_types=parts.site_type_summaries(analysis, radii_A, confidence),
+            sites=parts.site_summaries(analysis),
+            rates=parts.rate_summaries(analysis, confidence),
+            edges=parts.jump_edges(analysis),
+            back_jump_fraction=parts.quantity_of(back, "1", confidence, "no jump was followed long enough"),
+            back_jump_time_ps=back_jump_time_ps,
+            correlation_factor=parts.quantity_of(factor, "1", confidence, "fewer than two ions jumped twice"),
+            random_walk_diffusivity=parts.random_walk_diffusivity(analysis, confidence),
+            percolation=parts.network_percolation(analysis),
+            superbasins=[
+                parts.SuperbasinSummary(
+                    sites=list(b.sites), internal_jumps=b.internal_jumps, escapes=b.escapes
+                )
+                for b in superbasins(analysis.network)
+            ],
+            graph_order_parameter=graph_order_parameter(counts),
+            graph_order_parameter_cubed=graph_order_parameter(counts, exponent=3),
+            density=parts.density_summary(analysis, isosurface_per_A3),
+            migration_barriers=parts.migration_barriers(analysis, temperature_K),
+            warnings=list(analysis.warnings),
+            **more,
+        )
+
+
+class SiteNetworkDoc(SiteNetwork, DerivedDocument):
+    """Sites and jumps of one material, potential, mobile ion, protocol and temperature, replicas pooled."""
+
+    collection: ClassVar[str] = "site_network"
+    meaning_version: ClassVar[str] = "1"
+    group_fields: ClassVar[tuple[str, ...]] = (
+        "material_id",
+        "potential_sha256",
+        "mobile_ion",
+        "protocol_id",
+        "temperature_K",
+    )
+
+    material_id: str = Field(description="Hash of the input crystal as submitted")
+    material_name: str = Field(description="Name given in the campaign")
+    formula: str = Field(description="Reduced formula")
+    chemical_system: str = Field(description="Elements, alphabetical, joined by -")
+    elements: list[str] = Field(description="Elements, alphabetical")
+    potential: PotentialIdentity = Field(description="Potential of the dynamics")
+    potential_sha256: str = Field(description="sha256 of the potential's weights")
+    protocol: DynamicsConditions = Field(description="What the pooled runs share")
+    protocol_id: str = Field(description="Hash of these conditions")
+
+    @classmethod
+    def from_trajectories(
+        cls,
+        outputs: Sequence[MolecularDynamicsOutput],
+        trajectories: Sequence[Trajectory],
+        *,
+        back_jump_time_ps: float = 2.0,
+        isosurface_per_A3: float = 1e-4,
+        radii_A: Mapping[str, float] | None = None,
+        confidence: float = 0.95,
+        **options: Any,
+    ) -> Self:
+        """Pool replicas and find sites and jumps; the starting structure gives the host sites.
+
+        Parameters
+        ----------
+        outputs : sequence of MolecularDynamicsOutput
+            The runs, all of one group.
+        trajectories : sequence of Trajectory
+            Their production parts, in the same order.
+        back_jump_time_ps : float
+            Time within which a reversal counts as a back-jump, ps.
+        isosurface_per_A3 : float
+            Level of the isosurface that is reported.
+        radii_A : mapping of str to float, optional
+            Radii of the framework's ions for the static volumes.
+        confidence : float
+            Of all intervals.
+        **options : Any
+            Fields of :class:`~sse_screen.transport.site_analysis.SiteOptions`, ``radii`` as [inner, outer].
+
+        Returns
+        -------
+        SiteNetworkDoc
+            The document, without build metadata.
+
+        Raises
+        ------
+        InputError
+            When the runs do not belong together, or no site is found.
+        """
+        from pymatgen.core import Structure
+
+        group = common_group(outputs)
+        first = outputs[0]
+        if options.get("radii") is not None:
+            options["radii"] = SiteRadii(*options["radii"])
+        analysis = analyse_sites(
+            trajectories,
+            first.mobile_ion,
+            structure=Structure.from_dict(first.structure),
+            options=SiteOptions(**options),
+        )
+        return cls.of(
+            analysis,
+            group.pop("mobile_ion"),
+            group.pop("temperature_K"),
+            back_jump_time_ps=back_jump_time_ps,
+            isosurface_per_A3=isosurface_per_A3,
+            radii_A=radii_A,
+            confidence=confidence,
+            id=cls.id_of(common_group(outputs)),
+            **group,
+            **first.model_dump(include={"material_name", "formula", "chemical_system", "elements"}),
+            potential=first.potential,
+            protocol=DynamicsConditions.of(first),
+        )
+
+
+class JumpBarrier(Document):
+    """Barrier of jumps between two types of sites from their rates at several temperatures."""
+
+    origin: str = Field(description="Type of site left")
+    destination: str = Field(description="Type of site reached")
+    counts: list[int] = Field(description="Jumps at each temperature", json_schema_extra=_NUMBER)
+    barrier: Quantity = Field(description="Activation energy of the rate", json_schema_extra=_ENERGY)
+    attempt_frequency_THz: float | None = Field(
+        description="Rate at infinite temperature", json_schema_extra={"unit": "THz"}
+    )
+
+
+def jump_barriers(networks: Sequence[SiteNetwork], confidence: float = 0.95) -> list[JumpBarrier]:
+    """Fit the barriers of all kinds of jumps to the rates at several temperatures.
+
+    Parameters
+    ----------
+    networks : sequence of SiteNetwork
+        Of one material at two or more temperatures; types of sites are matched by name.
+    confidence : float
+        Of the likelihood-ratio intervals.
+
+    Returns
+    -------
+    list of JumpBarrier
+        Those seen at any temperature; a limit where only one temperature has jumps.
+    """
+    kinds = {(r.origin, r.destination) for network in networks for r in network.rates if r.count}
+    found = []
+    for origin, destination in sorted(kinds):
+        rates = [
+            (network.temperature_K, rate)
+            for network in networks
+            for rate in network.rates
+            if (rate.origin, rate.destination) == (origin, destination)
+        ]
+        counts = [rate.count for _, rate in rates]
+        estimate, attempt = barrier_from_rates(
+            np.array([temperature for temperature, _ in rates]),
+            np.array(counts),
+            np.array([rate.exposure_ps for _, rate in rates]),
+            confidence,
+        )
+        reason = "jumps at the ends of the temperatures alone bound the barrier on one side"
+        found.append(
+            JumpBarrier(
+                origin=origin,
+                destination=destination,
+                counts=counts,
+                barrier=parts.quantity_of(estimate, "eV", confidence, reason),
+                attempt_frequency_THz=attempt,
+            )
+        )
+    return found
