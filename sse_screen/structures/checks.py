@@ -100,25 +100,12 @@ def oxidation_states(
     InputError
         If there is none; the message gives the charge with the usual states.
     """
-    from pymatgen.core import Element
-
     amounts = {element: float(n) for element, n in composition.get_el_amt_dict().items()}
     given = dict(given or {})
     if len(amounts) == 1 and not given:
         return dict.fromkeys(amounts, 0)
     usual = {el: given.get(el, USUAL_OXIDATION_STATES.get(el, 0)) for el in amounts}
-    choices = [
-        [given[el]]
-        if el in given
-        else sorted({usual[el], *Element(el).common_oxidation_states, *_RARER_STATES.get(el, ())})
-        for el in amounts
-    ]
-    neutral = [
-        dict(zip(amounts, states, strict=True))
-        for states in itertools.product(*choices)
-        if abs(sum(n * q for n, q in zip(amounts.values(), states, strict=True))) < _CHARGE_TOLERANCE
-        and 0 not in states
-    ]
+    neutral = _neutral_combinations(amounts, usual, given)
     if not neutral:
         charge = sum(n * usual[el] for el, n in amounts.items())
         states = ", ".join(f"{el} {q:+d}" for el, q in usual.items())
@@ -134,6 +121,26 @@ def oxidation_states(
             sum(abs(states[el] - usual[el]) for el in states),
         ),
     )
+
+
+def _neutral_combinations(
+    amounts: Mapping[str, float], usual: Mapping[str, int], given: Mapping[str, int]
+) -> list[dict[str, int]]:
+    """Return every choice of one state per element, none of them zero, that sums to no charge."""
+    from pymatgen.core import Element
+
+    choices = [
+        [given[el]]
+        if el in given
+        else sorted({usual[el], *Element(el).common_oxidation_states, *_RARER_STATES.get(el, ())})
+        for el in amounts
+    ]
+    return [
+        dict(zip(amounts, states, strict=True))
+        for states in itertools.product(*choices)
+        if abs(sum(n * q for n, q in zip(amounts.values(), states, strict=True))) < _CHARGE_TOLERANCE
+        and 0 not in states
+    ]
 
 
 def check_neutral(

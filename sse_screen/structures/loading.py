@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MINIMUM_DISTANCE_A = 0.5
 """Sites that are occupied together and closer than this are an error in the file."""
+
+_SYMBOL_KEYS = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt", "_space_group_name_Hall")
+_NUMBER_KEYS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
 
 def load_structure(path: str | Path) -> Structure:
@@ -48,9 +52,33 @@ def load_structure(path: str | Path) -> Structure:
     structure = _parse(path)
     if len(structure) == 0:
         raise InputError(f"{path}: the file has no atoms")
+    check_cell(structure, str(path))
     check_elements(structure, str(path))
     check_distances(structure, str(path))
     return structure
+
+
+def check_cell(structure: Structure, name: str = "structure") -> None:
+    """Refuse a cell without volume and numbers that are none.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        The crystal.
+    name : str, optional
+        How the message calls it.
+
+    Raises
+    ------
+    InputError
+        If a lattice vector or coordinate is not finite, or the vectors lie in a plane.
+    """
+    vectors = structure.lattice.matrix
+    if not np.isfinite(vectors).all() or abs(np.linalg.det(vectors)) < MINIMUM_DISTANCE_A**3:
+        raise InputError(f"{name}: the lattice vectors span no volume: {vectors.round(4).tolist()}")
+    for number, coordinates in enumerate(structure.frac_coords):
+        if not np.isfinite(coordinates).all():
+            raise InputError(f"{name}: site {number} has the coordinates {coordinates.tolist()}")
 
 
 def check_elements(structure: Structure, name: str = "structure") -> None:
@@ -108,13 +136,15 @@ def _parse(path: Path) -> Structure:
     readers = (_read_cif,) if path.suffix.lower() == ".cif" else (_read_poscar, _read_ase)
     for reader in readers:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
                 return reader(path)
         except InputError:
             raise
         # The parsers raise whatever their line of code happens to raise on a broken file.
         except Exception as error:  # noqa: BLE001
+            # pymatgen gives the reason in a warning and raises that there is no structure.
+            reasons += [str(item.message).splitlines()[0] for item in said]
             reasons.append(f"{type(error).__name__}: {error}".splitlines()[0])
     raise InputError(
         f"{path}: cannot be read as a crystal ({'; '.join(reasons)}); bring a CIF, a POSCAR or a file "
@@ -125,10 +155,42 @@ def _parse(path: Path) -> Structure:
 def _read_cif(path: Path) -> Structure:
     from pymatgen.io.cif import CifParser
 
-    structures = CifParser(path).parse_structures(primitive=False, check_occu=True)
+    parser = CifParser(path)
+    for block in parser.as_dict().values():
+        _check_occupancies(block, path)
+    structures = parser.parse_structures(primitive=False, check_occu=True)
+    if any("Defaulting to P1" in warning for warning in parser.warnings):
+        _check_symmetry_is_none(parser.as_dict(), path)
     if len(structures) > 1:
         raise InputError(f"{path}: the file has {len(structures)} crystals; keep the one you mean")
     return structures[0]
+
+
+def _check_symmetry_is_none(blocks: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Refuse a space group that pymatgen does not know and would silently replace by P1."""
+    for block in blocks.values():
+        for key in (*_SYMBOL_KEYS, *_NUMBER_KEYS):
+            value = str(block.get(key, "")).replace(" ", "")
+            if value not in ("", "P1", "1", "?", "."):
+                raise InputError(
+                    f"{path}: {key} is {block[key]!r}, which is not known, and the file lists no symmetry "
+                    "operations; write them or a standard symbol"
+                )
+
+
+def _check_occupancies(block: Mapping[str, Any], path: Path) -> None:
+    labels = block.get("_atom_site_label", [])
+    for label, text in zip(labels, block.get("_atom_site_occupancy", []), strict=False):
+        # A standard uncertainty in brackets, an unknown "?" and a default "." are all in order.
+        digits = str(text).split("(")[0]
+        if digits in ("?", "."):
+            continue
+        try:
+            occupancy = float(digits)
+        except ValueError:
+            raise InputError(f"{path}: occupancy of {label} is {text!r}, not a number") from None
+        if not 0 < occupancy <= 1 + 1e-3:
+            raise InputError(f"{path}: occupancy of {label} is {text}; it has to be above 0 and at most 1")
 
 
 def _read_poscar(path: Path) -> Structure:
@@ -136,6 +198,9 @@ def _read_poscar(path: Path) -> Structure:
 
     if not any(word in path.name.upper() for word in ("POSCAR", "CONTCAR", ".VASP")):
         raise ValueError("not named as a POSCAR")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) > 5 and lines[5].split() and all(word.isdigit() for word in lines[5].split()):
+        raise InputError(f"{path}: line 6 has no element names; write them above the numbers of atoms")
     return Poscar.from_file(path, check_for_potcar=False).structure
 
 

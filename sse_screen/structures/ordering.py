@@ -60,10 +60,10 @@ def order_structure(
         ``random``: a seeded random arrangement, its conflicts annealed away by exchanges.
     seed : int, optional
         Seed of the random starts.
-    given_oxidation_states : mapping of str to int, optional
+    given_oxidation_states : mapping, optional
         States by symbol; found by neutrality otherwise.
     exclusion_distance_A : float, optional
-        Shortest distance between filled sites that the crystal has as alternatives, in ångström.
+        Closer sites are alternatives of one another, in ångström.
     name : str, optional
         How messages call the crystal.
 
@@ -75,16 +75,16 @@ def order_structure(
     Raises
     ------
     InputError
-        If the rule is not known, the cell is charged, an occupancy gives no whole number of atoms (the
-        message names the smallest supercell that does), or no arrangement obeys the exclusion.
+        If the rule is not known, the cell is charged, no arrangement obeys the exclusion, or an occupancy
+        gives no whole number of atoms; the message then names the smallest supercell that does.
     """
     if rule not in get_args(OrderingRule):
         raise InputError(
             f"{name}: ordering rule {rule!r} is not known; known: {', '.join(get_args(OrderingRule))}"
         )
-    if structure.is_ordered:
-        return structure.copy()
     groups = _groups(structure, name)
+    if not groups:
+        return structure.copy()
     conflicts = _conflicts(structure, groups, exclusion_distance_A)
     if rule == "ewald":
         charge_of: dict[str, float] = {VACANCY: 0.0, **check_neutral(structure, given_oxidation_states, name)}

@@ -78,7 +78,13 @@ class Prototype(BaseModel):
 
     @property
     def is_ordered(self) -> bool:
-        """Whether every site holds exactly one element."""
+        """Whether every site holds exactly one element.
+
+        Returns
+        -------
+        bool
+            False when any site is partly occupied or shared.
+        """
         return all(len(s.species) == 1 and min(s.species.values()) == 1.0 for s in self.sites)
 
 

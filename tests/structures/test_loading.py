@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import DummySpecies, Lattice, Structure
+from pymatgen.core import Composition, DummySpecies, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp import Poscar
@@ -44,6 +44,17 @@ def test_partial_occupancies_are_kept(tmp_path: Path) -> None:
         ("cut.cif", "data_x\n_cell_length_a 4\nloop_\n_atom_site_label\n", "cannot be read as a crystal"),
         ("POSCAR", "Li\n1.0\n4 0 0\n0 4 0\n", "cannot be read as a crystal"),
         ("molecule.xyz", "1\n\nLi 0 0 0\n", "no periodic cell"),
+        (
+            "POSCAR_old",
+            "x\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0\n.5 .5 .5\n",
+            "line 6 has no element names",
+        ),
+        ("POSCAR_flat", "x\n1\n4 0 0\n4 0 0\n0 0 4\nLi\n1\nDirect\n0 0 0\n", "span no volume"),
+        (
+            "POSCAR_nan",
+            "x\n1\n4 0 0\n0 4 0\n0 0 4\nLi\n1\nDirect\n0 0 nan\n",
+            r"coordinates \[0\.0, 0\.0, nan\]",
+        ),
         ("binary.cif", "\x00\x01\x02", "cannot be read as a crystal"),
     ],
 )
@@ -53,6 +64,57 @@ def test_broken_files(tmp_path: Path, file_name: str, content: str, words: str) 
     with pytest.raises(InputError, match=words) as raised:
         load_structure(path)
     assert str(path) in str(raised.value)
+
+
+CIF = """data_x
+_cell_length_a 4
+_cell_length_b 4
+_cell_length_c 4
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Li1 Li 0 0 0 LITHIUM
+Na1 Na 0 0 0 0.4
+Cl1 Cl .5 .5 .5 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("occupancy", "words"),
+    [
+        ("-0.2", "occupancy of Li1 is -0.2; it has to be above 0"),
+        ("1.3", "occupancy of Li1 is 1.3"),
+        ("0", "occupancy of Li1 is 0;"),
+        ("full", "occupancy of Li1 is 'full', not a number"),
+        ("0.9", "cannot be read as a crystal .*[Oo]ccupanc"),
+    ],
+)
+def test_impossible_occupancies_in_a_cif(tmp_path: Path, occupancy: str, words: str) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text(CIF.replace("LITHIUM", occupancy))
+    with pytest.raises(InputError, match=words):
+        load_structure(path)
+
+
+def test_unknown_space_group_is_not_taken_as_p1(tmp_path: Path) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text(CIF.replace("LITHIUM", "0.6").replace("'P 1'", "'P zz'"))
+    with pytest.raises(InputError, match=r"name_H-M is 'P zz', which is not known"):
+        load_structure(path)
+
+
+def test_uncertainty_in_an_occupancy_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.cif"
+    path.write_text(CIF.replace("LITHIUM", "0.60(2)"))
+    assert load_structure(path).composition == Composition("Li0.6Na0.4Cl")
 
 
 def test_missing_file() -> None:
