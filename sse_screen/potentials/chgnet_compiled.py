@@ -6,10 +6,13 @@ is the order of additions. Geometry is in double precision, features in single p
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  (its BLAS is what the compiled products call)
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from sse_screen.potentials import basis_kernels, message_kernels
 from sse_screen.potentials.basis_kernels import N_BASIS
@@ -57,6 +60,12 @@ class CompiledCHGNet:
         self.weights = weights
         self.prepared = PreparedWeights.of(weights)
         self.memory = _Workspace()
+        self._blas = ThreadpoolController().select(user_api="blas")
+        self._threaded = any(library["num_threads"] > 1 for library in self._blas.info())
+
+    def __reduce__(self) -> tuple[type[CompiledCHGNet], tuple[CHGNetWeights]]:
+        """Travel to another process as parameters only."""
+        return type(self), (self.weights,)
 
     def evaluate(self, graph: CrystalGraph) -> Evaluation:
         """Evaluate energy, its derivative by the bond vectors and magnetic moments.
@@ -71,7 +80,12 @@ class CompiledCHGNet:
         Evaluation
             Energies by site, derivatives by bond.
         """
-        return _Pass(self, graph).run()
+        with self._one_thread():
+            return _Pass(self, graph).run()
+
+    def _one_thread(self) -> AbstractContextManager[Any]:
+        """Keep the matrix products, which are small, from being shared out among threads."""
+        return self._blas.limit(limits=1) if self._threaded else nullcontext()
 
 
 class _Pass:

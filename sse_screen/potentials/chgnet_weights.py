@@ -8,15 +8,12 @@ order of additions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sse_screen.exceptions import InputError
-
-if TYPE_CHECKING:
-    from chgnet.model import CHGNet
 
 WIDTH = 64
 _REQUIRED = {
@@ -35,6 +32,8 @@ _REQUIRED = {
     "gMLP_norm": "layer",
     "readout_norm": "layer",
     "mlp_out_bias": False,
+    "conv_norm": None,
+    "final_mlp": "MLP",
 }
 
 
@@ -118,14 +117,16 @@ class CHGNetWeights:
     smoothness: int
 
     @classmethod
-    def from_model(cls, model: CHGNet) -> CHGNetWeights:
-        """Take the parameters out of a CHGNet.
+    def from_state(cls, arguments: dict[str, Any], state: dict[str, NDArray]) -> CHGNetWeights:
+        """Take the parameters out of a CHGNet's state.
 
         Parameters
         ----------
-        model : CHGNet
-            Of the published architecture (64 features, layer norms, no bias behind aggregations), with any
-            parameters.
+        arguments : dict
+            ``model_args`` of a CHGNet of the published architecture (64 features, 31 basis functions, layer
+            norms, no bias behind aggregations).
+        state : dict
+            Its ``state_dict`` as arrays, with any values.
 
         Returns
         -------
@@ -137,15 +138,13 @@ class CHGNetWeights:
         InputError
             Another architecture.
         """
-        arguments = dict(model.model_args)
         for key, value in _REQUIRED.items():
             if arguments.get(key, value) != value:
                 raise InputError(
                     f"this CHGNet has {key}={arguments[key]!r}; the fast engine knows {key}={value!r} only: "
                     "use variant='stock'"
                 )
-        state = {k: v.detach().cpu().numpy() for k, v in model.state_dict().items()}
-        n_layers = int(arguments["n_conv"])
+        n_layers = int(arguments.get("n_conv", 4))
         basis = "bond_basis_expansion.rbf_expansion"
         return cls(
             atom_embedding=_copy(state["atom_embedding.embedding.weight"]),
@@ -171,9 +170,9 @@ class CHGNetWeights:
             magmom_weight=_copy(state["site_wise.weight"][0]),
             magmom_bias=_copy(state["site_wise.bias"][0]),
             reference_energies=_reference(state),
-            cutoff_A=float(model.graph_converter.atom_graph_cutoff),
-            short_cutoff_A=float(model.graph_converter.bond_graph_cutoff),
-            smoothness=int(arguments["cutoff_coeff"]),
+            cutoff_A=float(arguments.get("atom_graph_cutoff", 6)),
+            short_cutoff_A=float(arguments.get("bond_graph_cutoff", 3)),
+            smoothness=int(arguments.get("cutoff_coeff", 8)),
         )
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.vector_math import plain
 
 COINCIDENT_A = 1e-4
 
@@ -78,7 +78,7 @@ class CrystalGraph:
         return len(self.angle_first)
 
 
-@njit(cache=True)
+@plain
 def _find_bonds(
     fractional: NDArray,
     cell: NDArray,
@@ -124,7 +124,7 @@ def _find_bonds(
     return count
 
 
-@njit(cache=True)
+@plain
 def _directed_edges(bond_atoms: NDArray, n_atoms: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Sort both directions of every bond by centre: bond, far atom, sign, start of each centre."""
     n_bonds = len(bond_atoms)
@@ -151,7 +151,7 @@ def _directed_edges(bond_atoms: NDArray, n_atoms: int) -> tuple[NDArray, NDArray
     return edge_bond, edge_neighbor, sign, start
 
 
-@njit(cache=True)
+@plain
 def _angle_pairs(short_start: NDArray) -> tuple[NDArray, NDArray]:
     """First and second edge of every ordered pair of short edges that share their centre."""
     total = 0

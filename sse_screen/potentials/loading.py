@@ -28,8 +28,19 @@ def _silence() -> Any:
         yield
 
 
+def _read_state(path: Path) -> dict[str, Any]:
+    """``model_args`` and ``state_dict`` of a CHGNet file; code hidden in the file is not run."""
+    import torch
+
+    try:
+        model = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        return {"model_args": dict(model["model_args"]), "state_dict": dict(model["state_dict"])}
+    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"potential {str(path)!r}: not a CHGNet file ({error})") from error
+
+
 def load_chgnet(path: Path) -> CHGNet:
-    """Read a CHGNet file, silently.
+    """Read a CHGNet file as the chgnet package's own model, silently.
 
     Parameters
     ----------
@@ -46,22 +57,23 @@ def load_chgnet(path: Path) -> CHGNet:
     InputError
         Not a CHGNet file.
     """
+    state = _read_state(path)
     with _silence():
-        import torch
         from chgnet.model import CHGNet
 
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=False)
-            return CHGNet.from_dict(state["model"])
-        except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise InputError(f"potential {str(path)!r}: not a CHGNet file ({error})") from error
+        return CHGNet.from_dict(state)
 
 
 @lru_cache(maxsize=8)
 def _weights(path: Path, sha256: str) -> CHGNetWeights:
     from sse_screen.potentials.chgnet_weights import CHGNetWeights
 
-    return CHGNetWeights.from_model(load_chgnet(path))
+    model = _read_state(path)
+    state = {name: tensor.numpy() for name, tensor in model["state_dict"].items()}
+    try:
+        return CHGNetWeights.from_state(model["model_args"], state)
+    except KeyError as error:
+        raise InputError(f"potential {str(path)!r}: lacks the parameter {error}") from error
 
 
 def load_calculator(

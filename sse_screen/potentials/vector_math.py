@@ -5,6 +5,8 @@ Loops never raise (numpy's error model), which is what allows vector code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,32 @@ _C2, _C1, _C0 = (
     np.float32(4.166664568298827e-2),
 )
 
+
+def compiled(function: Callable[..., Any], fastmath: bool | set[str] = False) -> Any:
+    """Compile a function on its first call; keep the result on disk where that can be written.
+
+    Parameters
+    ----------
+    function : callable
+        What to compile.
+    fastmath : bool or set of str
+        Liberties that the compiler may take, as in numba.
+
+    Returns
+    -------
+    callable
+        The compiled function.
+    """
+    try:
+        return njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return njit(error_model="numpy", fastmath=fastmath)(function)
+
+
 # Reassociation is for sums only; in the functions of one number it would undo the two-step range reduction.
-plain = njit(cache=True, error_model="numpy")
-exact = njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-sums = njit(cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+plain = partial(compiled, fastmath=False)
+exact = partial(compiled, fastmath={"contract", "nsz"})
+sums = partial(compiled, fastmath={"contract", "nsz", "reassoc"})
 
 
 @intrinsic

@@ -1,5 +1,7 @@
 """The fast CHGNet against the stock one, in double precision where rounding would blur the comparison."""
 
+import os
+import pickle
 import subprocess
 import sys
 
@@ -147,6 +149,36 @@ def test_loading_prints_nothing():
     code = "from sse_screen.potentials import load_calculator as l; l('chgnet'); l('chgnet', variant='stock')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_matrix_products_stay_on_one_thread_whatever_the_environment_says():
+    code = """
+import os, time
+from ase.build import bulk
+from sse_screen.potentials import load_calculator
+atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True) * (2, 2, 1)
+atoms.calc = load_calculator("chgnet", device="cpu")
+atoms.get_forces()
+print(len(os.listdir("/proc/self/task")), end=" ")
+cpu, wall = time.process_time(), time.thread_time()
+atoms.rattle(0.01)
+atoms.get_forces()
+print(time.process_time() - cpu < 1.5 * (time.thread_time() - wall) + 0.005)
+"""
+    environment = {key: value for key, value in os.environ.items() if "NUM_THREADS" not in key}
+    environment["OMP_NUM_THREADS"] = "4"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    n_threads, alone = done.stdout.split()
+    assert int(n_threads) > 1
+    assert alone == "True"
+
+
+def test_a_calculator_can_be_sent_to_another_process(fast, random_crystal):
+    atoms = random_crystal(13, 4)
+    atoms.calc = pickle.loads(pickle.dumps(load_calculator("chgnet", device="cpu")))
+    np.testing.assert_array_equal(atoms.get_forces(), fast(atoms).forces)
 
 
 def test_another_architecture_is_refused_with_the_way_out(tmp_path):
