@@ -58,3 +58,26 @@ def settings_environment(mongo_settings: Settings, monkeypatch: pytest.MonkeyPat
     get_settings.cache_clear()
     yield mongo_settings
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def authenticated_server() -> Iterator[str]:
+    """Socket (quoted for a uri) of a second real server, with authentication and the user root:root."""
+    import subprocess
+    from urllib.parse import quote_plus
+
+    from pymongo import MongoClient
+
+    from sse_screen.database.embedded import find_mongod
+
+    with tempfile.TemporaryDirectory(prefix="sse-auth-") as folder:
+        socket = Path(folder) / "m.sock"
+        arguments = ["--auth", "--dbpath", folder, "--bind_ip", socket, "--wiredTigerCacheSizeGB", "0.25"]
+        process = subprocess.Popen([find_mongod(), *arguments], stdout=subprocess.DEVNULL)
+        quoted = quote_plus(str(socket))
+        client: MongoClient[Any] = MongoClient(f"mongodb://{quoted}/", serverSelectionTimeoutMS=20000)
+        client.admin.command("createUser", "root", pwd="root", roles=["root"])
+        client.close()
+        yield quoted
+        process.terminate()
+        process.wait()

@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard outpu
 
 @app.command()
 def start(as_json: Json = False) -> None:
-    """Start the embedded MongoDB server; does nothing when it already runs.
+    """Start the embedded MongoDB server and make its indexes; changes nothing when it already runs.
 
     For example:
 
@@ -30,7 +30,15 @@ def start(as_json: Json = False) -> None:
 
     SSE_SCREEN_DATA_DIRECTORY=/scratch/me/screen sse-screen db start
     """
-    _show(_server().start(), as_json)
+    from sse_screen.database.indexes import ensure_indexes
+    from sse_screen.database.stores import connect
+    from sse_screen.settings import get_settings
+
+    found = _server().start()
+    database = connect(get_settings())
+    ensure_indexes(database)
+    database.client.close()
+    _show(found, as_json)
 
 
 @app.command()

@@ -33,6 +33,7 @@ def test_start_status_stop():
         assert found.exit_code == 0
         assert json.loads(found.stdout)["pid"] == started["pid"]
         assert "running: MongoDB 6" in run("start").stdout
+        assert run("indexes", "--verify").stdout == "all indexes are there\n"
     finally:
         stopped = run("stop")
     assert stopped.stdout == "stopped\n"

@@ -25,43 +25,17 @@ QUOTED = "p%40ss%2Fw%3Aord"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    """Uri and socket of a second real server, with authentication and one user."""
-    import subprocess
-    import tempfile
-    from pathlib import Path
-    from urllib.parse import quote_plus
-
+def guarded(authenticated_server):
+    """Socket of a server with authentication and one user besides root."""
     from pymongo import MongoClient
 
-    from sse_screen.database.embedded import find_mongod
-
-    with tempfile.TemporaryDirectory(prefix="sse-auth-") as folder:
-        socket = Path(folder) / "m.sock"
-        process = subprocess.Popen(
-            [
-                find_mongod(),
-                "--auth",
-                "--dbpath",
-                folder,
-                "--bind_ip",
-                socket,
-                "--wiredTigerCacheSizeGB",
-                "0.25",
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        client = MongoClient(f"mongodb://{quote_plus(str(socket))}/", serverSelectionTimeoutMS=20000)
-        client.admin.command("createUser", "root", pwd="root", roles=["root"])
-        client.close()
-        client = MongoClient(f"mongodb://root:root@{quote_plus(str(socket))}/")
-        client.admin.command(
-            "createUser", "group", pwd=PASSWORD, roles=[{"role": "readWrite", "db": "sse_screen"}]
-        )
-        client.close()
-        yield quote_plus(str(socket))
-        process.terminate()
-        process.wait()
+    client = MongoClient(f"mongodb://root:root@{authenticated_server}/")
+    roles = [{"role": "readWrite", "db": "sse_screen"}]
+    client.admin.command("createUser", "group", pwd=PASSWORD, roles=roles)
+    yield authenticated_server
+    client.admin.command("dropUser", "group")
+    client.drop_database("sse_screen")
+    client.close()
 
 
 def remote(uri, **more):
