@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from sse_screen.exceptions import InputError
@@ -20,10 +22,14 @@ def energy(structure: Structure) -> float:
     return float(0.5 * q @ ewald_matrix(structure.lattice.matrix, structure.frac_coords) @ q)
 
 
-def rock_salt(cation: dict[str, float], size: int = 2) -> Structure:
-    """Return a rock salt with mixed cations and oxygen."""
-    cell = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), [cation, "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    return cell * (size, 1, 1)
+def rock_salt(cation: dict[str, float], size: int = 2, anions: list[str] | None = None) -> Structure:
+    """Return a rock salt of 4 * size cations, with oxygen unless other anions are given."""
+    corners = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    cations = np.vstack([(corners + np.array([n, 0, 0])) / [size, 1, 1] for n in range(size)])
+    holes = (cations + np.array([0.5 / size, 0, 0]))[: 4 * size if anions is None else len(anions)]
+    lattice = Lattice.orthorhombic(4.2 * size, 4.2, 4.2)
+    species = [cation] * len(cations) + (["O"] * len(holes) if anions is None else anions)
+    return Structure(lattice, species, np.vstack([cations, holes]))
 
 
 @pytest.mark.parametrize("rule", ["ewald", "random"])
@@ -61,6 +67,19 @@ def test_descent_finds_the_minimum_of_an_enumerable_case(monkeypatch: pytest.Mon
     exhaustive = energy(order_structure(parent, "ewald"))
     monkeypatch.setattr("sse_screen.structures.ordering._LARGEST_EXHAUSTIVE_SEARCH", 0)
     assert energy(order_structure(parent, "ewald")) == pytest.approx(exhaustive, abs=1e-5)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 3), st.sampled_from(["ewald", "random"]), st.integers(0, 99))
+def test_any_whole_mixture_is_kept_exactly(n_lithium: int, n_sodium: int, rule: str, seed: int) -> None:
+    """Li, Na and vacancies on the 8 cation sites of a doubled rock salt, charge balanced by its anions."""
+    n_sodium = min(n_sodium, 8 - n_lithium)
+    mixture = {"Li": n_lithium / 8} | ({"Na": n_sodium / 8} if n_sodium else {})
+    parent = rock_salt(mixture, anions=["F"] * (n_lithium + n_sodium))
+    ordered = order_structure(parent, rule, seed=seed)  # type: ignore[arg-type]
+    assert ordered.is_ordered
+    assert ordered.composition.almost_equals(parent.composition)
+    assert ordered.composition.get_el_amt_dict()["Li"] == n_lithium
 
 
 def test_vacancies_are_dropped_and_labels_kept() -> None:
