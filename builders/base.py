@@ -7,10 +7,11 @@ goes to ``<collection>_failures`` and never replaces a good document.
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -116,11 +117,12 @@ class DerivedBuilder(Builder):
     extra_fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, parameters: Json | None = None, chunk_size: int = 20):
-        self.parameters = dict(parameters or {})
+        self.parameters: Json = json.loads(json.dumps(parameters or {}))
         super().__init__(sources=[], targets=[], chunk_size=chunk_size)
         self.report = BuildReport(self.document.collection)
         self._connected: Database[Json] | None = None
         self._pending: dict[str, Json] = {}
+        self._hashes: dict[str, str] = {}
 
     @abstractmethod
     def group(self, sources: list[Json]) -> Iterable[Group]:
@@ -176,18 +178,22 @@ class DerivedBuilder(Builder):
         ensure_indexes(self._connected, indexes)
 
     def get_items(self) -> Iterator[Json]:
-        """Find the groups to build, and mark documents whose inputs are gone.
+        """Find the groups to build, mark documents whose inputs are gone, record unreadable sources.
 
         Yields
         ------
         dict
             ``id``, ``key`` (values of the group fields) and ``sources`` (ids of the members).
         """
-        sources = self._read_sources(self.source_filter, self.used_fields)
+        sources, unreadable = self.read_sources(self.source_filter, self.used_fields)
         groups = {self.document.id_of(group.key): group for group in self.group(sources)}
         stored = self.database[self.collection].find({}, {"_id": 0, "id": 1, **dict.fromkeys(_COMPARED, 1)})
         existing = {found["id"]: found for found in stored}
-        self._deprecate(existing, groups)
+        self._deprecate(existing, groups.keys())
+        self._forget_failures(groups.keys() | unreadable.keys())
+        self.update_targets(
+            [{"id": id_, "error": fault, "traceback": ""} for id_, fault in unreadable.items()]
+        )
         self._pending = {
             id_: {"id": id_, "key": group.key, "sources": [self._id_of(member) for member in group.members]}
             for id_, group in sorted(groups.items())
@@ -260,29 +266,58 @@ class DerivedBuilder(Builder):
             self._connected = None
         return self.report
 
+    def read_sources(self, query: Json, fields: Iterable[str]) -> tuple[list[Json], dict[str, str]]:
+        """Read projected sources, each calculation once, and hash what is used of them.
+
+        Parameters
+        ----------
+        query : dict
+            Which sources.
+        fields : iterable of str
+            Which fields of them.
+
+        Returns
+        -------
+        tuple
+            The sources, and what is wrong with others that cannot be used, by their ids.
+        """
+        from_outputs = self.source == OUTPUTS
+        ids = ("uuid", "index") if from_outputs else ("id",)
+        paths = [f"output.{name}" if from_outputs else name for name in fields]
+        projection = {"_id": 0, **dict.fromkeys((*ids, *paths), 1)}
+        found = list(self.database[self.source].find(query, projection, batch_size=_BATCH_SIZE))
+        if from_outputs:
+            found.sort(key=_job_order)  # so that the hash of a job's last index is the one that stays
+        readable, faults = [], {}
+        for source in found:
+            id_, content = self._id_of(source), source["output"] if from_outputs else source
+            try:
+                self._hashes[id_] = content_hash({name: content[name] for name in self.used_fields})
+                readable.append(source)
+            except KeyError as error:
+                faults[id_] = f"{self.source} {id_}: has no field {error}; rerun the job or remove it"
+            except ValueError:
+                faults[id_] = f"{self.source} {id_}: holds a number that is not finite"
+        return latest_calculations(readable) if from_outputs else readable, faults
+
     def references(self, sources: list[Json]) -> list[InputReference]:
-        """Name sources and hash what is used of them.
+        """Name sources with the hashes of what is used of them.
 
         Parameters
         ----------
         sources : list of dict
-            Source documents with at least ``used_fields``.
+            Source documents from :meth:`read_sources`.
 
         Returns
         -------
         list of InputReference
             In the same order.
         """
-        references = []
-        for source in sources:
-            content = source["output"] if self.source == OUTPUTS else source
-            used = {name: content.get(name) for name in self.used_fields}
-            references.append(
-                InputReference.model_construct(
-                    collection=self.source, id=self._id_of(source), content_sha256=content_hash(used)
-                )
-            )
-        return references
+        ids = [self._id_of(source) for source in sources]
+        return [
+            InputReference.model_construct(collection=self.source, id=id_, content_sha256=self._hashes[id_])
+            for id_ in ids
+        ]
 
     def finalize(self) -> None:
         """End a run by maggma's own runners.
@@ -299,7 +334,7 @@ class DerivedBuilder(Builder):
     def _build(self, item: Json) -> Json:
         id_field = "uuid" if self.source == OUTPUTS else "id"
         query = {**self.source_filter, id_field: {"$in": item["sources"]}}
-        sources = self._read_sources(query, (*self.used_fields, *self.extra_fields))
+        sources, _ = self.read_sources(query, (*self.used_fields, *self.extra_fields))
         sources.sort(key=self._id_of)
         if [self._id_of(source) for source in sources] != sorted(item["sources"]):
             raise InputsChangedError("its inputs changed during the build; build again")
@@ -320,15 +355,6 @@ class DerivedBuilder(Builder):
             raise SseScreenError(f"the document has {size} bytes; MongoDB takes {MAXIMUM_DOCUMENT_BYTES}")
         return stored
 
-    def _read_sources(self, query: Json, fields: Iterable[str]) -> list[Json]:
-        """Read projected sources, each calculation once."""
-        from_outputs = self.source == OUTPUTS
-        ids = ("uuid", "index") if from_outputs else ("id",)
-        paths = [f"output.{name}" if from_outputs else name for name in fields]
-        projection = {"_id": 0, **dict.fromkeys((*ids, *paths), 1)}
-        found = list(self.database[self.source].find(query, projection, batch_size=_BATCH_SIZE))
-        return latest_calculations(found) if from_outputs else found
-
     def _id_of(self, source: Json) -> str:
         return source["uuid"] if self.source == OUTPUTS else source["id"]
 
@@ -341,15 +367,18 @@ class DerivedBuilder(Builder):
             and existing.get("inputs_fingerprint") == fingerprint(self.references(group.members))
         )
 
-    def _deprecate(self, existing: dict[str, Json], groups: dict[str, Group]) -> None:
+    def _deprecate(self, existing: dict[str, Json], groups: Set[str]) -> None:
         gone = [id_ for id_, found in existing.items() if id_ not in groups and not found.get("deprecated")]
         if gone:
             marks = {"deprecated": True, "deprecated_reason": _GONE}
             self.database[self.collection].update_many({"id": {"$in": gone}}, {"$set": marks})
         self.report.deprecated = len(gone)
+
+    def _forget_failures(self, known: Set[str]) -> None:
+        """Remove failures of what is not there any more."""
         failures = self.database[f"{self.collection}_failures"]
         failed = {found["id"] for found in failures.find({}, {"_id": 0, "id": 1})}
-        if obsolete := sorted(failed - groups.keys()):
+        if obsolete := sorted(failed - known):
             failures.delete_many({"id": {"$in": obsolete}})
 
 
@@ -402,10 +431,14 @@ def latest_calculations(outputs: list[Json]) -> list[Json]:
         For each calculation key the output with the greatest uuid, in its last index, whatever the order in
         which they are stored.
     """
-    ordered = sorted(outputs, key=lambda output: (output["uuid"], output["index"]))
+    ordered = sorted(outputs, key=_job_order)
     last_index = {output["uuid"]: output for output in ordered}
     latest = {output["output"]["calculation_key"]: output for output in last_index.values()}
     return list(latest.values())
+
+
+def _job_order(output: Json) -> tuple[str, int]:
+    return output["uuid"], output["index"]
 
 
 def describe_failures(report: BuildReport) -> str:

@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any
 
 from sse_screen.builders.base import BuildReport, DerivedBuilder
+from sse_screen.database.stores import clear_errors
+from sse_screen.settings import get_settings
 
 Progress = Callable[[int, int], None]
 _QUEUED_PER_PROCESS = 4
@@ -39,19 +41,22 @@ def run_builder(builder: DerivedBuilder, processes: int = 1, progress: Progress 
     sse_screen.exceptions.SseScreenError
         When the database is not there.
     """
-    builder.connect()
-    items = builder.get_items()
-    results = map(builder.process_item, items) if processes == 1 else _in_parallel(builder, items, processes)
-    batch: list[dict[str, Any]] = []
-    for done, result in enumerate(results, start=1):
-        batch.append(result)
-        if len(batch) >= builder.chunk_size:
-            builder.update_targets(batch)
-            batch = []
-        if progress is not None:
-            progress(done, builder.total or 0)
-    builder.update_targets(batch)
-    return builder.finish()
+    with clear_errors(get_settings()):
+        builder.connect()
+        items = builder.get_items()
+        results = (
+            map(builder.process_item, items) if processes == 1 else _in_parallel(builder, items, processes)
+        )
+        batch: list[dict[str, Any]] = []
+        for done, result in enumerate(results, start=1):
+            batch.append(result)
+            if len(batch) >= builder.chunk_size:
+                builder.update_targets(batch)
+                batch = []
+            if progress is not None:
+                progress(done, builder.total or 0)
+        builder.update_targets(batch)
+        return builder.finish()
 
 
 def _in_parallel(
