@@ -77,13 +77,12 @@ def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
     _draw_fit(axes, document)
     for point in document.points:
         x, quantity = 1000 / point.temperature_K, point.tracer_diffusivity
-        if quantity.value is not None and quantity.lower is not None and quantity.upper is not None:
-            bars = [[quantity.value - quantity.lower], [quantity.upper - quantity.value]]
-            axes.errorbar(x, quantity.value, bars, fmt="o", color=_BLUE, capsize=3, ms=5)
-        elif quantity.upper is not None:
-            axes.errorbar(
-                x, quantity.upper, [[0.55 * quantity.upper], [0]], uplims=True, fmt="_", color=_GREY, ms=9
-            )
+        value, lower, upper = quantity.value, quantity.lower, quantity.upper
+        if quantity.verdict == "upper_limit" and upper is not None:
+            axes.errorbar(x, upper, [[0.55 * upper], [0]], uplims=True, fmt="_", color=_GREY, ms=9)
+        elif value is not None and lower is not None and upper is not None:
+            bars = [[value - lower], [upper - value]]
+            axes.errorbar(x, value, bars, fmt="o", color=_BLUE, capsize=3, ms=5)
     axes.set_yscale("log")
     axes.set_xlabel("1000/T (1/K)")
     axes.set_ylabel("tracer diffusivity (cm²/s)")
