@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from sse_screen.builders.base import DerivedBuilder, Group
-from sse_screen.builders.level_of_theory import relaxation_level
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.configurational_free_energy import (
     ConfigurationalFreeEnergyDoc,
     ConfigurationEnergy,
 )
-from sse_screen.documents.relaxation import cell_formula
+from sse_screen.documents.relaxation import cell_formula, relaxation_level
 from sse_screen.exceptions import InputError
+
+Parent = tuple[str, str, str]
 
 
 class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
@@ -24,8 +25,11 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
     """
 
     document = ConfigurationalFreeEnergyDoc
-    source_filter: ClassVar[dict[str, Any]] = {"output.kind": "configuration_batch"}
+    source_filter: ClassVar[dict[str, Any]] = {
+        "output.kind": {"$in": ["configuration_batch", "vibration_batch"]}
+    }
     used_fields: ClassVar[tuple[str, ...]] = (
+        "kind",
         "calculation_key",
         "parent_id",
         "parent_name",
@@ -39,32 +43,43 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         "potential",
         "protocol",
         "configurations",
+        "relaxation_level",
+        "results",
     )
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
-        """Merge the batches of each parent, and repeat them for every temperature that any batch asks for."""
-        parents: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        """Merge the batches of each parent at every temperature; again with vibrations where they were run."""
+        parents: dict[Parent, list[dict[str, Any]]] = {}
+        vibrations: dict[Parent, list[dict[str, Any]]] = {}
         for source in sources:
             output = source["output"]
-            parent = (output["parent_id"], output["occupancy_class"], relaxation_level(output))
-            parents.setdefault(parent, []).append(source)
-        for (parent_id, occupancy_class, level), members in parents.items():
-            for temperature_K in sorted(
-                {t for member in members for t in member["output"]["temperatures_K"]}
-            ):
-                key = {
-                    "parent": parent_id,
-                    "occupancy_class": occupancy_class,
-                    "level_of_theory": level,
-                    "temperature_K": temperature_K,
-                    "convention": self.parameters.get("convention", "physical"),
-                    "with_vibrations": False,
-                }
-                yield Group(key, members)
+            with_vibrations = output["kind"] == "vibration_batch"
+            level = output["relaxation_level"] if with_vibrations else relaxation_level(output)
+            parent = (output["parent_id"], output["occupancy_class"], level)
+            (vibrations if with_vibrations else parents).setdefault(parent, []).append(source)
+        for parent, members in parents.items():
+            runs = vibrations.get(parent, [])
+            asked = {t for member in members for t in member["output"]["temperatures_K"]}
+            run_at = {r["temperature_K"] for run in runs for r in run["output"]["results"] if r["usable"]}
+            for temperature_K in sorted(asked):
+                yield Group(self._key(parent, temperature_K, with_vibrations=False), members)
+            for temperature_K in sorted(run_at):
+                yield Group(self._key(parent, temperature_K, with_vibrations=True), members + runs)
+
+    def _key(self, parent: Parent, temperature_K: float, *, with_vibrations: bool) -> dict[str, Any]:
+        return {
+            "parent": parent[0],
+            "occupancy_class": parent[1],
+            "level_of_theory": parent[2],
+            "temperature_K": temperature_K,
+            "convention": self.parameters.get("convention", "physical"),
+            "with_vibrations": with_vibrations,
+        }
 
     def make(self, key: dict[str, Any], sources: list[dict[str, Any]]) -> ConfigurationalFreeEnergyDoc:
         """Sum over the orderings of one group."""
-        outputs = [source["output"] for source in sources]
+        everything = [source["output"] for source in sources]
+        outputs = [output for output in everything if output["kind"] == "configuration_batch"]
         first = outputs[0]
         for name in ("formula", "n_atoms", "n_labelled_total", "n_unique_total"):
             if len({output[name] for output in outputs}) > 1:
@@ -82,6 +97,14 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             for found in output["configurations"]
             if found["converged"]
         }
+        runs = {}
+        if key["with_vibrations"]:
+            runs = _runs_at(key["temperature_K"], everything)
+            orderings = {
+                name: ordering.model_copy(update=_vibrations(runs[name]))
+                for name, ordering in orderings.items()
+                if name in runs and runs[name]["usable"]
+            }
         sampled = any(output["sampled"] for output in outputs)
         found_labelled = sum(ordering.degeneracy for ordering in orderings.values())
         complete = not sampled and round(found_labelled) == first["n_labelled_total"]
@@ -93,6 +116,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             occupancy_class=key["occupancy_class"],
             cell_formula=cell_formula(first["formula"], first["n_atoms"]),
             temperature_K=key["temperature_K"],
+            with_vibrations=key["with_vibrations"],
             potential=PotentialIdentity.model_validate(first["potential"]),
             level_of_theory=key["level_of_theory"],
             total_orderings=None if complete else first[total],
@@ -105,4 +129,22 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
                 f"{missing} of {first['n_unique_total']} orderings are missing (not converged, failed or not "
                 "yet run); the others were taken as a random sample of all"
             )
+        flagged = sorted({flag for run in runs.values() if not run["usable"] for flag in run["flags"]})
+        if flagged:
+            n_flagged = sum(not run["usable"] for run in runs.values())
+            warnings.append(f"{n_flagged} of {len(runs)} runs were left out: {'; '.join(flagged[:5])}")
         return document.model_copy(update={"parent_name": first["parent_name"], "warnings": warnings})
+
+
+def _runs_at(temperature_K: float, outputs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        result["configuration_id"]: result
+        for output in outputs
+        if output["kind"] == "vibration_batch"
+        for result in output["results"]
+        if result["temperature_K"] == temperature_K
+    }
+
+
+def _vibrations(run: dict[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in ("free_energy_eV_per_cell", "entropy_eV_per_K_per_cell")}

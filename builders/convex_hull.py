@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from sse_screen.builders.base import DerivedBuilder, Group, group_by
-from sse_screen.builders.level_of_theory import relaxation_level
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.convex_hull import ConvexHullDoc
-from sse_screen.documents.relaxation import cell_formula
+from sse_screen.documents.relaxation import cell_formula, relaxation_level
 from sse_screen.thermodynamics.composition_space import HullEntry
 from sse_screen.thermodynamics.suspicious_entries import JumpThresholds
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sse_screen.builders.activation_energy import ActivationEnergyBuilder
 from sse_screen.builders.base import DerivedBuilder
+from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
+from sse_screen.builders.vibrational_free_energy import VibrationalFreeEnergyBuilder
 from sse_screen.exceptions import InputError
 
 #: a builder stands after those whose collections it reads
@@ -15,6 +17,8 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     ActivationEnergyBuilder,
     ConvexHullBuilder,
     ConfigurationalFreeEnergyBuilder,
+    ConfigurationBuilder,
+    VibrationalFreeEnergyBuilder,
 )
 
 

@@ -69,6 +69,15 @@ class Hull(_Section):
     entries: list[CrystalSource] = Field(min_length=1, description="Competing phases")
 
 
+class Vibrations(_Section):
+    """Constant-energy runs of relaxed configurations for vibrational free energies."""
+
+    temperatures_K: Temperatures
+    equilibration_ps: PositiveFloat = Field(1.0, description="Under a thermostat, discarded")
+    production_ps: PositiveFloat = Field(6.0, description="At constant energy")
+    configurations_per_batch: int | None = Field(None, ge=1, description="Only so many of each batch")
+
+
 class Orderings(CrystalSource):
     """A disordered crystal whose orderings are relaxed and summed to a free energy."""
 
@@ -80,6 +89,7 @@ class Orderings(CrystalSource):
     maximum_configurations: int = Field(200, ge=1, description="Above it a sample of this size is drawn")
     batch_size: int = Field(100, ge=1, le=1000, description="Configurations a job")
     relax_cell: bool = Field(False, description="Relax the cell too")
+    vibrations: Vibrations | None = Field(None, description="Constant-energy runs of the relaxed cells")
 
 
 class Campaign(_Section):

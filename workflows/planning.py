@@ -24,6 +24,7 @@ from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
 from sse_screen.workflows.relaxation import ConfigurationBatchMaker, RelaxationMaker, pack_structures
+from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
 
 PutBlob = Callable[[bytes, str], BlobReference]
 LARGEST_CELL_ATOMS = 5000
@@ -37,6 +38,7 @@ class PlannedOrderings:
     maker: ConfigurationBatchMaker
     parent: dict[str, Any]
     batches: list[tuple[bytes, dict[str, tuple[int, float]]]]
+    vibrations: VibrationBatchMaker | None = None
 
     def flow(self, put_blob: PutBlob) -> Flow:
         """Upload the batches and compose their jobs.
@@ -57,6 +59,10 @@ class PlannedOrderings:
             made = self.maker.make(batch, weights, self.parent)
             made.name = f"{self.label} configurations {number} of {len(self.batches)}"
             jobs.append(made)
+            if self.vibrations is not None:
+                runs = self.vibrations.make(made.output, [made.uuid])
+                runs.name = f"{self.label} vibrations {number} of {len(self.batches)}"
+                jobs.append(runs)
         return Flow(jobs, name=f"{self.label} orderings")
 
 
@@ -72,7 +78,9 @@ class Plan:
     @property
     def n_jobs(self) -> int:
         """Jobs in all."""
-        return sum(len(flow.jobs) for flow in self.flows) + sum(len(o.batches) for o in self.orderings)
+        return sum(len(flow.jobs) for flow in self.flows) + sum(
+            len(o.batches) * (1 if o.vibrations is None else 2) for o in self.orderings
+        )
 
 
 def plan_campaign(campaign: Campaign) -> Plan:
@@ -208,8 +216,21 @@ def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
         "sampled": count.unique > section.maximum_configurations,
         "temperatures_K": section.temperatures_K,
     }
-    return PlannedOrderings(
-        section.label, ConfigurationBatchMaker(plan.potential, protocol), description, batches
+    relaxation = ConfigurationBatchMaker(plan.potential, protocol)
+    return PlannedOrderings(section.label, relaxation, description, batches, _vibrations(plan, section))
+
+
+def _vibrations(plan: Plan, section: Orderings) -> VibrationBatchMaker | None:
+    asked = section.vibrations
+    if asked is None:
+        return None
+    times = {"equilibration_ps": asked.equilibration_ps, "production_ps": asked.production_ps}
+    return VibrationBatchMaker(
+        plan.potential,
+        tuple(asked.temperatures_K),
+        constant_energy_protocol().model_copy(update=times),
+        plan.campaign.seed,
+        asked.configurations_per_batch,
     )
 
 

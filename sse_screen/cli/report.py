@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sse_screen.reporting.page import ReportContent, WorkerTime
 
 EPILOG = "Example: sse-screen report --campaign quickstart --folder quickstart_report"
-_BATCHED = {"$in": ["relaxation", "molecular_dynamics", "configuration_batch"]}
+_TIMED = {"$in": ["relaxation", "molecular_dynamics", "configuration_batch", "vibration_batch"]}
 
 
 def report(
@@ -114,7 +114,7 @@ def _worker_time(database: Database[dict[str, Any]]) -> WorkerTime | None:
         return None
     once_each = database[OUTPUTS].aggregate(
         [
-            {"$match": {"output.kind": _BATCHED}},
+            {"$match": {"output.kind": _TIMED}},
             {"$group": {"_id": "$output.calculation_key", "s": {"$first": "$output.potential_time_s"}}},
             {"$group": {"_id": None, "s": {"$sum": "$s"}}},
         ]

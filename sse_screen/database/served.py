@@ -13,9 +13,11 @@ from sse_screen.documents.base import DerivedDocument
 #: one line a collection: module and class of its documents; imported when first asked for
 DOCUMENT_CLASSES: tuple[str, ...] = (
     "sse_screen.documents.activation_energy:ActivationEnergyDoc",
+    "sse_screen.documents.configuration:ConfigurationDoc",
     "sse_screen.documents.configurational_free_energy:ConfigurationalFreeEnergyDoc",
     "sse_screen.documents.convex_hull:ConvexHullDoc",
     "sse_screen.documents.diffusivity:DiffusivityDoc",
+    "sse_screen.documents.vibrational_free_energy:VibrationalFreeEnergyDoc",
 )
 
 

@@ -131,3 +131,21 @@ def cell_formula(formula: str, n_atoms: int) -> str:
 
     composition = Composition(formula)
     return (composition * (n_atoms / composition.num_atoms)).formula.replace(" ", "")
+
+
+def relaxation_level(output: dict[str, Any]) -> str:
+    """Name potential and protocol of a relaxation by their contents.
+
+    Parameters
+    ----------
+    output : dict
+        Stored output with ``potential`` and ``protocol``.
+
+    Returns
+    -------
+    str
+        The same for the same code, weights and protocol, whatever the potential was called.
+    """
+    potential = output["potential"]
+    weights, protocol = potential["weights_sha256"][:12], content_hash(output["protocol"])[:8]
+    return f"{potential['code']} {weights}, relaxation {protocol}"

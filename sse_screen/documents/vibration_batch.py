@@ -1,0 +1,50 @@
+"""Output of a batch of constant-energy runs of configurations, for vibrational free energies."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+
+
+class VibrationResult(Document):
+    """One configuration at one temperature."""
+
+    configuration_id: str = Field(description="Content id of the ordering before relaxation")
+    temperature_K: float = Field(description="Target temperature", json_schema_extra={"unit": "K"})
+    free_energy_eV_per_cell: float | None = Field(
+        description="Relaxed energy and vibrations; null when the run failed",
+        json_schema_extra={"unit": "eV/cell"},
+    )
+    entropy_eV_per_K_per_cell: float | None = Field(
+        description="Vibrational entropy; null when the run failed", json_schema_extra={"unit": "eV/K/cell"}
+    )
+    usable: bool = Field(description="False when a flag forbids to use it in a sum over configurations")
+    flags: list[str] = Field(description="Site changes, drift, temperature, failure of the run")
+
+
+class VibrationBatchOutput(Document):
+    """What one batch of constant-energy runs leaves in ``outputs``; the spectra are in the blob store."""
+
+    kind: Literal["vibration_batch"] = "vibration_batch"
+    calculation_key: str = Field(description="Hash of structures, potential, protocol, temperatures, seed")
+    parent_id: str = Field(description="Hash of the disordered parent")
+    parent_name: str = Field(description="Name given in the campaign")
+    occupancy_class: str = Field(description="Occupied sites per sublattice")
+    formula: str = Field(description="Reduced formula of the configurations")
+    chemical_system: str = Field(description="Elements, alphabetical, joined by -")
+    elements: list[str] = Field(description="Elements, alphabetical")
+    n_atoms: int = Field(description="Atoms in the cell", gt=0)
+    potential: PotentialIdentity
+    protocol: MolecularDynamicsProtocol
+    relaxation_level: str = Field(description="Level of theory of the relaxed energies")
+    seed: int = Field(description="Seed of the batch; each run's is derived from it and its configuration")
+    results: list[VibrationResult]
+    documents: BlobReference
+    inputs: list[str] = Field(default_factory=list, description="uuids of the jobs it came from")
+    potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
+    total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
