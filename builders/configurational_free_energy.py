@@ -48,7 +48,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
     )
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
-        """Merge the batches of each parent at every temperature; again with vibrations where they were run."""
+        """Merge the batches of each parent at every temperature; again with vibrations if they were run."""
         parents: dict[Parent, list[dict[str, Any]]] = {}
         vibrations: dict[Parent, list[dict[str, Any]]] = {}
         for source in sources:
