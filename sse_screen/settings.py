@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sse_screen.exceptions import InputError
+from sse_screen.exceptions import InfrastructureError, InputError
 
 ENV_PREFIX = "SSE_SCREEN_"
 CONFIG_FILE_VARIABLE = "SSE_SCREEN_CONFIG_FILE"
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
         description="Worker processes, one thread each; unset: as many as usable cores",
         ge=1,
         le=4096,
+    )
+    minimum_free_space_gb: float = Field(
+        1.0, description="Jobs are refused when a disk they write to has less left, GB", ge=0, le=1e6
     )
     device: str = Field(
         "cpu", description="Where potentials run: cpu, cuda or cuda:<n>", pattern=r"^(cpu|cuda(:\d+)?)$"
@@ -267,3 +271,29 @@ def get_settings() -> Settings:
         See :func:`load_settings`; ``get_settings.cache_clear()`` makes the next call read them again.
     """
     return load_settings()
+
+
+def check_free_space(settings: Settings) -> None:
+    """Refuse to begin work on a disk that is nearly full.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``data_directory`` (embedded server only), ``work_directory`` and ``minimum_free_space_gb``.
+
+    Raises
+    ------
+    InfrastructureError
+        Naming the folder, what is left and the way out.
+    """
+    folders = {"work_directory": settings.work_directory}
+    if settings.database_uri is None:
+        folders["data_directory"] = settings.data_directory
+    for name, folder in folders.items():
+        existing = next(p for p in (folder or Path(), *(folder or Path()).parents) if p.exists())
+        free_gb = shutil.disk_usage(existing).free / 1e9
+        if free_gb < settings.minimum_free_space_gb:
+            raise InfrastructureError(
+                f"{name} {folder}: {free_gb:.2f} GB are left on its disk and minimum_free_space_gb is "
+                f"{settings.minimum_free_space_gb:g}; free some space or set {name} to another disk"
+            )

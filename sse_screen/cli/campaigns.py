@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ def submit(
 
     from sse_screen.database.indexes import ensure_indexes
     from sse_screen.database.stores import connect, launchpad
-    from sse_screen.settings import get_settings
+    from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.campaign import load_campaign
     from sse_screen.workflows.planning import plan_campaign
     from sse_screen.workflows.submission import submit_plan
@@ -40,6 +41,7 @@ def submit(
         console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
         return
     settings = get_settings()
+    check_free_space(settings)
     database = connect(settings)
     ensure_indexes(database)
     done = submit_plan(plan, database, launchpad(settings))
@@ -57,11 +59,15 @@ def launch(
     """Run the submitted jobs until none is ready or running; Ctrl-C stops in order."""
     from sse_screen.cli.progress import JobsProgress
     from sse_screen.database.stores import launchpad
-    from sse_screen.settings import get_settings
+    from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.launching import launch_workers
 
     settings = get_settings()
+    check_free_space(settings)
     pad = launchpad(settings)
+    # a background shell ignores SIGINT, and SIGTERM would leave the workers without their parent
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with JobsProgress(settings) as progress:
             failed = launch_workers(settings, pad, workers or settings.workers, progress.update)
@@ -71,6 +77,10 @@ def launch(
     if failed:
         typer.echo(f"{failed} jobs failed: `sse-screen status` gives the reasons", err=True)
         raise typer.Exit(1)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:

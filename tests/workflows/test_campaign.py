@@ -121,3 +121,23 @@ def test_a_database_that_is_not_there_is_a_clear_message(tmp_path):
     assert "127.0.0.1" in done.stderr
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["submit", "campaign.yaml"], ["launch"]])
+def test_a_full_disk_is_told_before_anything_is_done(tmp_path, command):
+    write(tmp_path, campaign())
+    environment = os.environ | {
+        "SSE_SCREEN_MINIMUM_FREE_SPACE_GB": "900000",
+        "SSE_SCREEN_DATA_DIRECTORY": str(tmp_path / "data"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "sse_screen.cli", *command],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "GB are left" in done.stderr
+    assert not (tmp_path / "data").exists()
