@@ -123,7 +123,7 @@ class MigrationBarrier(Document):
     mean_barrier_eV: float = Field(description="Mean over the paths", json_schema_extra=_ENERGY)
     mean_length_A: float = Field(description="Mean length of the paths", json_schema_extra=_ANGSTROM)
     mean_saddle_counts: float = Field(
-        description="Mean visits of one voxel at the saddle; below ten the barrier is of little worth",
+        description="Mean visits of the saddle; below ten the barrier is of little worth",
         json_schema_extra=_NUMBER,
     )
 

@@ -31,12 +31,15 @@ class DensityGrid:
         What the density integrates to: 1 (probability) or the number of ions.
     n_samples : int
         Number of positions counted, ions times frames.
+    spread : float
+        Share of a position that its own voxel keeps after smoothing; 1 before.
     """
 
     values_per_A3: Array
     cell_A: Array
     norm: float
     n_samples: int
+    spread: float = 1.0
 
     @property
     def voxel_volume_A3(self) -> float:
@@ -51,8 +54,8 @@ class DensityGrid:
 
     @property
     def one_count_per_A3(self) -> float:
-        """Density of a voxel that was visited once, the least that the trajectory can resolve."""
-        return self.norm / (self.n_samples * self.voxel_volume_A3)
+        """Density where a place was visited once, the least that the trajectory can resolve."""
+        return self.spread * self.norm / (self.n_samples * self.voxel_volume_A3)
 
 
 class DensityPeaks(NamedTuple):
@@ -197,7 +200,7 @@ def smooth(density: DensityGrid, width_A: float) -> DensityGrid:
     values = irfftn(rfftn(density.values_per_A3) * rfftn(kernel), s=density.shape)
     values[values < 1e-13 * values.max()] = 0.0  # rounding of the transform
     values *= density.norm / (values.sum() * density.voxel_volume_A3)
-    return replace(density, values_per_A3=values)
+    return replace(density, values_per_A3=values, spread=density.spread * float(kernel[0, 0, 0]))
 
 
 def level_enclosing(density: DensityGrid, fraction: float) -> float:

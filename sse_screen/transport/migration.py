@@ -37,7 +37,7 @@ class MigrationPath:
     saddle_per_A3 : float
         Density at the saddle, Å^-3.
     saddle_counts : float
-        The same in visits of one voxel.
+        The same in visits of that very place.
     points : ndarray, shape (n_points, 3)
         Fractional positions along the path, continuous across cell boundaries.
     profile_eV : ndarray, shape (n_points,)
@@ -65,6 +65,7 @@ def migration_paths(
     *,
     capture_radius_A: float = 1.0,
     maximum_barrier_eV: float = np.inf,
+    minimum_saddle_counts: float = 1.0,
 ) -> list[MigrationPath]:
     """Find the paths between neighbouring sites whose lowest density is highest (minimax of −k_B T ln ρ).
 
@@ -85,6 +86,9 @@ def migration_paths(
         Maxima this close to a site belong to it, Å.
     maximum_barrier_eV : float
         Paths with a higher barrier in both directions are left out.
+    minimum_saddle_counts : float
+        Paths whose saddle has less density than so many visits in one place are left out: only the tail of
+        the smoothing joins them.
 
     Returns
     -------
@@ -105,16 +109,19 @@ def migration_paths(
     owned = flat_flood >= 0
     np.maximum.at(heights, flat_flood[owned], values[owned])
     tops = _tops(flat_flood, values, len(sites))
+    voxels = np.flatnonzero(owned)[np.argsort(flat_flood[owned], kind="stable")]
+    ends = np.cumsum(np.bincount(flat_flood[owned], minlength=len(sites)))
+    territories = np.split(voxels, ends[:-1])
     paths = []
     for (i, j), level in saddles.items():
         barriers = kB * temperature_K * np.log([heights[i] / level, heights[j] / level])
-        if barriers.min() > maximum_barrier_eV:
+        if barriers.min() > maximum_barrier_eV or level < minimum_saddle_counts * density.one_count_per_A3:
             continue
-        flooded = (flat_flood == i) | (flat_flood == j)
-        trace = _shortest_path(density, flooded & (values >= level), int(tops[i]), int(tops[j]))
+        both = np.sort(np.concatenate([territories[i], territories[j]]))
+        trace = _shortest_path(density, both[values[both] >= level], int(tops[i]), int(tops[j]))
         if trace is None:
             # Maxima of one site that are joined below the saddle alone: the way there counts as no barrier.
-            trace = _shortest_path(density, flooded & (values > 0), int(tops[i]), int(tops[j]))
+            trace = _shortest_path(density, both, int(tops[i]), int(tops[j]))
         if trace is None:
             trace = np.array([tops[i], tops[j]])
         paths.append(_as_path(density, sites, (i, j), level, barriers, trace, kB * temperature_K))
@@ -215,29 +222,29 @@ def _tops(flood: Indices, values: Array, n_sites: int) -> Indices:
     return tops
 
 
-def _shortest_path(density: DensityGrid, allowed: NDArray[np.bool_], start: int, end: int) -> Indices | None:
-    """Voxels from start to end through those allowed, at the least sum of length over density."""
-    voxels, shape = np.flatnonzero(allowed), np.array(density.shape)
+def _shortest_path(density: DensityGrid, voxels: Indices, start: int, end: int) -> Indices | None:
+    """Voxels from start to end through those given (sorted), at the least sum of length over density."""
+    shape = np.array(density.shape)
     position = np.stack(np.unravel_index(voxels, density.shape), axis=-1)
-    local = np.full(int(shape.prod()), -1, dtype=np.int64)
-    local[voxels] = np.arange(len(voxels))
     values = density.values_per_A3.ravel()[voxels]
     rows, columns, costs = [], [], []
     for step in _STEPS:
-        neighbour = local[np.ravel_multi_index(tuple(((position + step) % shape).T), density.shape)]
-        here = np.flatnonzero(neighbour >= 0)
-        there = neighbour[here]
+        neighbour = np.ravel_multi_index(tuple(((position + step) % shape).T), density.shape)
+        there = np.minimum(np.searchsorted(voxels, neighbour), len(voxels) - 1)
+        here = np.flatnonzero(voxels[there] == neighbour)
+        there = there[here]
         length = float(np.linalg.norm(step / shape @ density.cell_A))
         rows.append(here)
         columns.append(there)
         costs.append(length * 0.5 * (1 / values[here] + 1 / values[there]))
     ends = np.concatenate(rows), np.concatenate(columns)
     graph = coo_array((np.concatenate(costs), ends), shape=(len(voxels),) * 2).tocsr()
-    _, before = dijkstra(graph, directed=False, indices=int(local[start]), return_predecessors=True)
-    trace = [int(local[end])]
-    if before[trace[0]] < 0:
+    first, last = np.searchsorted(voxels, [start, end])
+    _, before = dijkstra(graph, directed=False, indices=int(first), return_predecessors=True)
+    trace = [int(last)]
+    if before[last] < 0:
         return None
-    while trace[-1] != local[start]:
+    while trace[-1] != first:
         trace.append(int(before[trace[-1]]))
     return voxels[trace[::-1]]
 

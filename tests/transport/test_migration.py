@@ -19,7 +19,7 @@ TEMPERATURE_K = 600.0
 def from_energy(energy_eV: np.ndarray, cell: np.ndarray) -> DensityGrid:
     values = np.exp(-energy_eV / (kB * TEMPERATURE_K))
     values /= values.sum() * abs(np.linalg.det(cell)) / values.size
-    return DensityGrid(values, cell, 1.0, 10**6)
+    return DensityGrid(values, cell, 1.0, 10**9)
 
 
 def grid_fractions(*shape: int) -> tuple[np.ndarray, ...]:
@@ -120,7 +120,7 @@ def test_saddle_of_two_sites_is_the_brute_force_minimax(seed: int) -> None:
     )
     if touching.max() <= 1:
         return
-    (path,) = migration_paths(density, sites, TEMPERATURE_K, capture_radius_A=0.1)
+    (path,) = migration_paths(density, sites, TEMPERATURE_K, capture_radius_A=0.1, minimum_saddle_counts=0.0)
     assert path.saddle_per_A3 == brute_minimax(values, tuple(tops[0]), tuple(tops[1]))
 
 
@@ -160,10 +160,24 @@ def test_a_site_of_two_maxima_is_joined_below_its_saddle() -> None:
     cell = np.diag([12.0, 3.0, 3.0])
     sites = SiteSet(np.array([[1 / 12, 1 / 3, 1 / 3], [5 / 12, 1 / 3, 1 / 3]]), cell, ("a", "b"))
     density = DensityGrid(values, cell, float(values.sum()), 100)
-    (path,) = migration_paths(density, sites, TEMPERATURE_K, capture_radius_A=1.01)
+    (path,) = migration_paths(density, sites, TEMPERATURE_K, capture_radius_A=1.01, minimum_saddle_counts=0.0)
     assert path.saddle_per_A3 == 1.0
     assert len(path.points) == 6
     assert path.profile_eV.max() > path.barrier_eV
+
+
+def test_paths_below_one_visit_are_left_out() -> None:
+    x, _, _ = grid_fractions(60, 4, 4)
+    cell = np.diag([6.0, 2.0, 2.0])
+    density = from_energy(0.2 * np.sin(2 * np.pi * x) ** 2, cell)
+    sites = SiteSet(np.array([[0, 0, 0], [0.5, 0, 0]]), cell, ("a", "b"))
+    (path,) = migration_paths(density, sites, TEMPERATURE_K)
+    assert migration_paths(density, sites, TEMPERATURE_K, minimum_saddle_counts=2 * path.saddle_counts) == []
+
+
+def test_one_visit_of_a_smoothed_density_is_its_kernel() -> None:
+    density = smooth(probability_density(np.zeros((1, 1, 3)), np.eye(3) * 6.0), 0.3)
+    assert density.one_count_per_A3 == pytest.approx(density.values_per_A3.max())
 
 
 def test_unvisited_space_separates() -> None:

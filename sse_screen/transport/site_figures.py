@@ -1,0 +1,361 @@
+"""Figures of densities, jump networks, pair distributions and spectra, without global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sse_screen.transport.density import DensityGrid
+from sse_screen.transport.isosurface import TriangleMesh, isosurface
+from sse_screen.transport.network import JumpNetwork
+from sse_screen.transport.sites import SiteSet
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.floating]
+
+# Okabe and Ito's palette, told apart by colour-blind readers too, but brown for yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+_SURFACE = "#3B7DD8"
+
+
+class Atoms(NamedTuple):
+    """Framework atoms to be drawn.
+
+    Attributes
+    ----------
+    fractional : ndarray, shape (n_atoms, 3)
+        Fractional positions.
+    species : sequence of str
+        Symbols.
+    """
+
+    fractional: Array
+    species: Sequence[str]
+
+
+def density_slices_figure(
+    density: DensityGrid, at: Sequence[float] | None = None, sites: SiteSet | None = None
+) -> Figure:
+    """Draw three slices of a density, each across one lattice vector, on a logarithmic scale.
+
+    Parameters
+    ----------
+    density : DensityGrid
+        Density.
+    at : sequence of float, optional
+        Fractions along a, b, c at which to cut; through the highest density if left out.
+    sites : SiteSet, optional
+        Sites within 0.5 Å of a slice are marked.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    values = density.values_per_A3
+    top = np.unravel_index(np.argmax(values), values.shape)
+    fractions = [k / n for k, n in zip(top, values.shape, strict=True)] if at is None else list(at)
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    panels = figure.subplots(1, 3)
+    least = max(values.max() * 1e-4, density.one_count_per_A3 * 1e-2)
+    scale = LogNorm(least, values.max())
+    for axis, axes in enumerate(panels):
+        first, second = [k for k in range(3) if k != axis]
+        index = round(fractions[axis] * values.shape[axis]) % values.shape[axis]
+        plane = np.take(values, index, axis=axis)
+        plane = np.pad(plane, [(0, 1), (0, 1)], mode="wrap")
+        x, y, in_plane = _plane_coordinates(density.cell_A, first, second, plane.shape)
+        shown = np.ma.masked_less(plane, least)
+        image = axes.pcolormesh(x, y, shown, norm=scale, cmap="viridis", shading="nearest")
+        image.set_rasterized(True)
+        if sites is not None:
+            _mark_sites(axes, sites, axis, fractions[axis], in_plane)
+        axes.set_aspect("equal")
+        axes.set_facecolor("#f2f2f2")
+        axes.set_xlabel(f"along {'abc'[first]} (Å)")
+        axes.set_ylabel(f"across, in the plane of {'abc'[first]} and {'abc'[second]} (Å)")
+        axes.set_title(f"{'abc'[axis]} = {index / values.shape[axis]:.2f}")
+    figure.colorbar(image, ax=list(panels), label="density (Å$^{-3}$)", shrink=0.9)
+    return figure
+
+
+def _plane_coordinates(
+    cell: Array, first: int, second: int, shape: tuple[int, ...]
+) -> tuple[Array, Array, Array]:
+    """Cartesian coordinates within the plane of two lattice vectors, and the matrix that gives them."""
+    length = np.linalg.norm(cell[first])
+    along = cell[second] @ cell[first] / length
+    across = np.sqrt(max(cell[second] @ cell[second] - along**2, 0.0))
+    in_plane = np.array([[length, 0.0], [along, across]])
+    u, v = np.meshgrid(*[np.arange(n) / (n - 1) for n in shape], indexing="ij")
+    points = np.stack([u, v], axis=-1) @ in_plane
+    return points[..., 0], points[..., 1], in_plane
+
+
+def _mark_sites(axes: Axes, sites: SiteSet, axis: int, fraction: float, in_plane: Array) -> None:
+    height = 1.0 / np.linalg.norm(np.linalg.inv(sites.cell_A)[:, axis])
+    away = (sites.fractional[:, axis] - fraction + 0.5) % 1.0 - 0.5
+    others = [k for k in range(3) if k != axis]
+    drawn = False
+    for number, name in enumerate(sites.type_names):
+        near = (np.abs(away) * height < 0.5) & (sites.type_indices == number)
+        points = (sites.fractional[near] % 1.0)[:, others] @ in_plane
+        if len(points):
+            colour = COLOURS[(number + 1) % len(COLOURS)]
+            axes.plot(points[:, 0], points[:, 1], "o", mfc="none", mec=colour, mew=1.5, label=name)
+            drawn = True
+    if drawn:
+        axes.legend(loc="upper right", fontsize="small")
+
+
+def density_surface_plotly(
+    density: DensityGrid,
+    level_per_A3: float,
+    *,
+    atoms: Atoms | None = None,
+    sites: SiteSet | None = None,
+    stride: int = 1,
+) -> go.Figure:
+    """Draw an isosurface in its cell for the browser.
+
+    Parameters
+    ----------
+    density : DensityGrid
+        Density.
+    level_per_A3 : float
+        Level, Å^-3.
+    atoms : Atoms, optional
+        Framework.
+    sites : SiteSet, optional
+        Sites.
+    stride : int
+        Use every n-th grid point alone, for smaller files.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The figure; ``to_json()`` gives its JSON form.
+    """
+    import plotly.graph_objects as go
+
+    mesh = isosurface(density, level_per_A3, stride=stride)
+    figure = go.Figure(_cell_trace(density.cell_A))
+    x, y, z = np.round(mesh.vertices_A, 3).T
+    i, j, k = mesh.triangles.T
+    name = f"{level_per_A3:g} Å⁻³"
+    figure.add_trace(
+        go.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, color=_SURFACE, opacity=0.55, name=name, showlegend=True)
+    )
+    if atoms is not None:
+        for number, species in enumerate(dict.fromkeys(atoms.species)):
+            chosen = atoms.fractional[np.array(atoms.species) == species] % 1.0
+            figure.add_trace(_points_trace(chosen @ density.cell_A, species, COLOURS[number + 1], 6))
+    if sites is not None:
+        for number, kind in enumerate(sites.type_names):
+            chosen = sites.fractional[sites.type_indices == number] % 1.0
+            colour = COLOURS[-(number + 2) % len(COLOURS)]
+            figure.add_trace(_points_trace(chosen @ density.cell_A, kind, colour, 4, "diamond"))
+    hidden = {"visible": False}
+    scene = {"aspectmode": "data", "xaxis": hidden, "yaxis": hidden, "zaxis": hidden}
+    figure.update_layout(scene=scene, margin={"l": 0, "r": 0, "t": 0, "b": 0}, template="plotly_white")
+    return figure
+
+
+def _points_trace(points: Array, name: str, colour: str, size: int, symbol: str = "circle") -> Any:
+    import plotly.graph_objects as go
+
+    x, y, z = np.round(points, 3).T
+    marker = {"size": size, "color": colour, "symbol": symbol}
+    return go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker, name=name)
+
+
+def _cell_lines(cell: Array) -> list[Array]:
+    corners = np.array(list(np.ndindex(2, 2, 2)))
+    return [
+        np.array([a, b]) @ cell for a in corners for b in corners if (b - a).sum() == 1 and (b >= a).all()
+    ]
+
+
+def _cell_trace(cell: Array) -> Any:
+    import plotly.graph_objects as go
+
+    # A point without coordinates breaks the line between two edges.
+    x, y, z = ([v for line in _cell_lines(cell) for v in (*np.round(line[:, k], 3), None)] for k in range(3))
+    return go.Scatter3d(
+        x=x, y=y, z=z, mode="lines", line={"color": "#555555", "width": 2}, name="cell", hoverinfo="skip"
+    )
+
+
+def density_surface_figure(
+    density: DensityGrid, level_per_A3: float, *, atoms: Atoms | None = None, stride: int = 1
+) -> Figure:
+    """Draw an isosurface in its cell for print.
+
+    Parameters
+    ----------
+    density : DensityGrid
+        Density.
+    level_per_A3 : float
+        Level, Å^-3.
+    atoms : Atoms, optional
+        Framework.
+    stride : int
+        Use every n-th grid point alone, for speed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+    mesh: TriangleMesh = isosurface(density, level_per_A3, stride=stride)
+    figure = Figure(figsize=(6, 5.5), layout="constrained")
+    axes: Any = figure.add_subplot(projection="3d")
+    corners = mesh.vertices_A[mesh.triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    light = 0.55 + 0.45 * np.abs(normals @ (np.array([1.0, -1.0, 1.5]) / np.sqrt(4.25)))
+    base = np.array([0.231, 0.490, 0.847])
+    axes.add_collection3d(Poly3DCollection(corners, facecolors=np.clip(light[:, None] * base, 0, 1)))
+    _frame(axes, density.cell_A)
+    if atoms is not None:
+        for number, species in enumerate(dict.fromkeys(atoms.species)):
+            chosen = atoms.fractional[np.array(atoms.species) == species] % 1.0 @ density.cell_A
+            axes.scatter(*chosen.T, s=18, color=COLOURS[number + 1], label=species, depthshade=False)
+        axes.legend(loc="upper left")
+    axes.set_title(f"density at {level_per_A3:g} Å$^{{-3}}$")
+    return figure
+
+
+def _frame(axes: Any, cell: Array) -> None:
+    """Cell edges, equal scales, no axes."""
+    for line in _cell_lines(cell):
+        axes.plot(*line.T, color="#555555", lw=0.8)
+    corners = np.array(list(np.ndindex(2, 2, 2))) @ cell
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_zlim(low[2], high[2])
+    axes.set_box_aspect(high - low)
+    axes.set_axis_off()
+    axes.view_init(elev=18, azim=-62)
+
+
+def jump_network_figure(sites: SiteSet, network: JumpNetwork, occupancies: Array) -> Figure:
+    """Draw sites by type and occupancy with the jumps between them, the wider the more frequent.
+
+    Parameters
+    ----------
+    sites : SiteSet
+        Sites.
+    network : JumpNetwork
+        Jumps; those through a face of the cell are drawn as two halves.
+    occupancies : ndarray, shape (n_sites,)
+        Mean number of ions at each site; sets the area of its dot.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection
+
+    figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+    axes: Any = figure.add_subplot(projection="3d")
+    wrap = np.floor(sites.fractional)
+    home = sites.fractional - wrap
+    lines, widths = [], []
+    widest = max(1, int(network.counts.max(initial=1)))
+    image = network.image + (wrap[network.destination] - wrap[network.origin]).astype(int)
+    for i, j, n, count in zip(network.origin, network.destination, image, network.counts, strict=True):
+        width = 0.3 + 3.2 * np.log1p(count) / np.log1p(widest)
+        step = home[j] + n - home[i]
+        ends = [(home[i], home[i] + step)] if not n.any() else _halves(home[i], home[j], step)
+        lines += [np.array(pair) @ sites.cell_A for pair in ends]
+        widths += [width] * len(ends)
+    if lines:
+        axes.add_collection3d(Line3DCollection(lines, linewidths=widths, colors="#7f7f7f", alpha=0.7))
+    for number, name in enumerate(sites.type_names):
+        chosen = sites.type_indices == number
+        area = 12 + 90 * np.clip(occupancies[chosen], 0, 1)
+        points = home[chosen] @ sites.cell_A
+        axes.scatter(*points.T, s=area, color=COLOURS[number % len(COLOURS)], label=name, depthshade=False)
+    _frame(axes, sites.cell_A)
+    axes.legend(loc="upper left", title="sites")
+    axes.set_title(f"{int(network.counts.sum())} jumps; widths on a log scale up to {widest}")
+    return figure
+
+
+def _halves(start: Array, end: Array, step: Array) -> list[tuple[Array, Array]]:
+    return [(start, start + 0.5 * step), (end - 0.5 * step, end)]
+
+
+def pair_distribution_figure(curves: Mapping[str, tuple[Array, Array, float | None]]) -> Figure:
+    """Draw partial radial distribution functions, one below the other.
+
+    Parameters
+    ----------
+    curves : mapping of str to (ndarray, ndarray, float or None)
+        By name of the pair: radii (Å), g, and the cutoff (Å) to be marked.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    figure = Figure(figsize=(6, 1.2 + 1.25 * len(curves)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(curves), 1, sharex=True))
+    for number, (name, (radii, g, cutoff)) in enumerate(curves.items()):
+        axes, colour = panels[number], COLOURS[number % len(COLOURS)]
+        axes.axhline(1.0, color="#bbbbbb", lw=0.8)
+        axes.plot(radii, g, color=colour, lw=1.4)
+        axes.fill_between(radii, g, color=colour, alpha=0.12)
+        if cutoff is not None:
+            axes.axvline(cutoff, color="#555555", ls=":", lw=1)
+        axes.text(0.02, 0.9, name, transform=axes.transAxes, va="top", weight="bold", color=colour)
+        axes.set_ylim(0, None)
+        axes.set_ylabel("g(r)")
+    panels[-1].set_xlabel("r (Å); dotted: coordination cutoff")
+    panels[-1].set_xlim(0, None)
+    return figure
+
+
+def spectrum_figure(frequencies_THz: Array, dos_per_species: Mapping[str, Array]) -> Figure:
+    """Draw the vibrational density of states, stacked by species.
+
+    Parameters
+    ----------
+    frequencies_THz : ndarray, shape (n,)
+        Frequencies.
+    dos_per_species : mapping of str to ndarray, shape (n,)
+        Modes per THz.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    bottom = np.zeros(len(frequencies_THz))
+    for number, (name, dos) in enumerate(dos_per_species.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        axes.fill_between(frequencies_THz, bottom, bottom + dos, color=colour, alpha=0.55, label=name, lw=0)
+        bottom = bottom + dos
+    axes.add_collection(LineCollection([np.column_stack([frequencies_THz, bottom])], colors="black", lw=1.0))
+    axes.set_xlim(0, float(np.max(frequencies_THz)))
+    axes.set_ylim(0, None)
+    axes.set_xlabel("frequency (THz)")
+    axes.set_ylabel("modes per THz")
+    axes.legend()
+    return figure
