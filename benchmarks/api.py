@@ -1,6 +1,6 @@
 """Answer times of the API's lists at 100,000 documents a collection, over HTTP, on the embedded server.
 
-Run: python benchmarks/api.py [--documents 100000] [--requests 200] [--json FILE]
+Run: python -m benchmarks.api [--documents 100000] [--requests 200] [--json FILE]
 Each request has one or two filters with values drawn from the documents, and a sort key, both ways.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-from synthetic import synthetic_documents
 
+from benchmarks.synthetic import synthetic_documents
 from sse_screen.database.embedded import EmbeddedServer
 from sse_screen.database.indexes import derived_indexes, ensure_indexes
 from sse_screen.database.queries import compile_query, find
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=200, help="for each collection and number of filters")
     parser.add_argument("--cache-gb", type=float, default=1.0, help="cache of the embedded server")
+    parser.add_argument("--collections", nargs="*", help="only these")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sse-bench-"))
@@ -45,7 +46,9 @@ def main() -> None:
     server = EmbeddedServer.from_settings(settings)
     server.start()
     try:
-        figures = _measure(settings, arguments.documents, arguments.requests)
+        chosen = arguments.collections or list(served_collections())
+        collections = {name: served_collections()[name] for name in chosen}
+        figures = _measure(settings, collections, arguments.documents, arguments.requests)
     finally:
         server.stop()
         shutil.rmtree(folder)
@@ -53,9 +56,11 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _measure(settings: Settings, documents: int, requests: int) -> dict[str, Any]:
+def _measure(
+    settings: Settings, collections: dict[str, ServedCollection], documents: int, requests: int
+) -> dict[str, Any]:
     database = connect(settings)
-    for name, collection in served_collections().items():
+    for name, collection in collections.items():
         started = time.perf_counter()
         generator = np.random.default_rng(0)
         source = synthetic_documents(collection.document, documents, generator)
@@ -77,9 +82,10 @@ def _measure(settings: Settings, documents: int, requests: int) -> dict[str, Any
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _wait(client)
+            servers = [api.pid, int(database.command("serverStatus")["pid"])]
             return {
-                name: _ask(client, database, collection, requests)
-                for name, collection in served_collections().items()
+                name: _ask(client, database, collection, requests, servers)
+                for name, collection in collections.items()
             }
     finally:
         api.terminate()
@@ -87,19 +93,20 @@ def _measure(settings: Settings, documents: int, requests: int) -> dict[str, Any
 
 
 def _ask(
-    client: httpx.Client, database: Any, collection: ServedCollection, requests: int
+    client: httpx.Client, database: Any, collection: ServedCollection, requests: int, servers: list[int]
 ) -> dict[str, dict[str, float]]:
     generator = np.random.default_rng(1)
     samples = list(database[collection.name].aggregate([{"$sample": {"size": 200}}]))
     figures = {}
     for n_filters in (1, 2):
-        times, scans = [], 0
+        times, cpu_times, scans = [], [], 0
         worst: tuple[float, str] = (0.0, "")
         for _ in range(requests):
             parameters = _request(collection, samples, generator, n_filters)
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), _cpu_ms(servers)
             answer = client.get(collection.route, params=parameters)
             times.append(1000 * (time.perf_counter() - started))
+            cpu_times.append(_cpu_ms(servers) - cpu_started)
             answer.raise_for_status()
             worst = max(worst, (times[-1], str(answer.url)))
             plan = find(database, compile_query(collection, parameters)).explain()["queryPlanner"]
@@ -109,12 +116,19 @@ def _ask(
             "median_ms": float(np.median(times)),
             "p95_ms": float(np.percentile(times, 95)),
             "max_ms": max(times),
+            "p95_cpu_ms": float(np.percentile(cpu_times, 95)),
             "collection_scans": scans,
         }
         figures[f"{n_filters} filters"] = found
         _say(f"{collection.name}, {n_filters} filters and sort: " + _line(found))
         _say(f"  slowest: {worst[1]}")
     return figures
+
+
+def _cpu_ms(pids: list[int]) -> float:
+    """CPU time of API and database so far: what a busy machine's clock hides."""
+    tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 def _line(found: dict[str, float]) -> str:

@@ -69,7 +69,9 @@ def _model(model: type[BaseModel], generator: np.random.Generator) -> dict[str, 
     if model is Quantity:
         value = float(generator.lognormal())
         return Quantity(value=value, lower=value / 2, upper=value * 2, unit="1").model_dump()
-    return {name: _value(info.annotation, generator) for name, info in model.model_fields.items()}
+    values = {name: _value(info.annotation, generator) for name, info in model.model_fields.items()}
+    hashes = (name for name in values if name.endswith("sha256") and values[name] is not None)
+    return values | {name: f"{generator.integers(20):064x}" for name in hashes}
 
 
 def _value(annotation: Any, generator: np.random.Generator) -> Any:

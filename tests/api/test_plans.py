@@ -34,7 +34,7 @@ def collection(request, mongo_settings):
     database[found.name].drop()
     database[found.name].insert_many(documents)
     ensure_indexes(database, {found.name: derived_indexes(found)})
-    yield found, database, documents
+    yield found, database
     database.client.drop_database("test_plans")
     database.client.close()
 
@@ -62,7 +62,7 @@ def sort_keys(found):
 
 
 def test_every_filter_uses_an_index(collection):
-    found, database, _ = collection
+    found, database = collection
     for (name, value), sort in zip(filters(found), cycle(sort_keys(found)), strict=False):
         for order in (sort, "id"):
             used = stages(database, found, [(name, value), ("sort", order)])
@@ -71,7 +71,7 @@ def test_every_filter_uses_an_index(collection):
 
 
 def test_every_sort_key_needs_no_sorting(collection):
-    found, database, _ = collection
+    found, database = collection
     for sort in sort_keys(found):
         assert stages(database, found, [("sort", sort)]) == {"IXSCAN"}, sort
         common = [("potential", "chgnet"), ("sort", sort), ("limit", "5")]
@@ -79,11 +79,5 @@ def test_every_sort_key_needs_no_sorting(collection):
 
 
 def test_indexes_stay_far_below_the_limit(collection):
-    found, _, _ = collection
+    found, _ = collection
     assert len(derived_indexes(found)) <= 40
-
-
-def test_synthetic_documents_are_valid(collection):
-    found, _, documents = collection
-    for document in documents[:20]:
-        found.document.model_validate({key: value for key, value in document.items() if key != "_id"})
