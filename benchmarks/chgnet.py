@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -84,6 +86,11 @@ def run(console: Console) -> dict[str, Any]:
             f"{d['floor_ms']:.1f} ({d['evaluation_ms'] / d['floor_ms']:.2f}×)",
         )
     console.print(table)
+    workers = compare_workers()
+    console.print(
+        f"two workers make {workers['ratio']:.2f} times the steps of one "
+        f"(load of the machine before: {workers['load_average']:.1f} of {workers['n_cores']} cores)"
+    )
     batch = compare_batches()
     console.print(
         f"{batch['n_cells']} cells of {batch['smallest']} to {batch['largest']} atoms, relaxation to "
@@ -91,7 +98,7 @@ def run(console: Console) -> dict[str, Any]:
         f"with stock CHGNet, {batch['single_cells_per_hour']:.0f} with the fast one, "
         f"{batch['cells_per_hour']:.0f} in batches ({batch['ratio']:.1f}×)"
     )
-    return {"matrix_rate_flops": rate, "dynamics": dynamics, "batch": batch}
+    return {"matrix_rate_flops": rate, "dynamics": dynamics, "workers": workers, "batch": batch}
 
 
 def matrix_rate(size: int = 1500) -> float:
@@ -190,6 +197,54 @@ def _platform(atoms: Atoms, n_steps: int) -> None:
         run_molecular_dynamics(
             atoms, load_calculator("chgnet", device="cpu"), protocol, TEMPERATURE_K, 1, Path(folder)
         )
+
+
+_WORKER = """
+import sys, time
+from pymatgen.io.ase import AseAtomsAdaptor
+from sse_screen.potentials import load_calculator
+from sse_screen.structures.prototypes import build_prototype
+atoms = AseAtomsAdaptor.get_atoms(build_prototype(sys.argv[1]), msonable=False)
+atoms.calc = load_calculator("chgnet", device="cpu")
+atoms.get_forces()
+print("ready", flush=True)
+sys.stdin.readline()
+end, n = time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < end:
+    atoms.rattle(1e-3, seed=n)
+    atoms.get_forces()
+    n += 1
+print(n)
+"""
+
+
+def compare_workers(name: str = "llzo-cubic", seconds: float = 10.0) -> dict[str, Any]:
+    """Count evaluations of one worker process and of two at once, by the clock on the wall."""
+    load = os.getloadavg()[0]
+    counts = []
+    for n_workers in (1, 2):
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", _WORKER, name, str(seconds)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(n_workers)
+        ]
+        for worker in workers:
+            worker.stdout.readline()
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        counts.append(sum(int(worker.communicate()[0]) for worker in workers))
+    return {
+        "one": counts[0],
+        "two": counts[1],
+        "ratio": counts[1] / max(counts[0], 1),
+        "load_average": load,
+        "n_cores": os.cpu_count(),
+    }
 
 
 def _force_difference(atoms: Atoms) -> float:

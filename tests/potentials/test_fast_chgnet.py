@@ -118,6 +118,22 @@ def test_the_torch_engine_gives_the_same(fast, evaluate, random_crystal):
         assert_equal(evaluate(by_torch, atoms), fast(atoms))
 
 
+def test_site_energies_are_the_stock_model_s_and_sum_to_the_energy(random_crystal):
+    from chgnet.model.dynamics import CHGNetCalculator
+
+    atoms = random_crystal(14, 7)
+    model = load_chgnet(find_potential("chgnet").path)
+    results = []
+    for calculator in (
+        CHGNetCalculator(model, use_device="cpu", return_site_energies=True),
+        load_calculator("chgnet", device="cpu"),
+    ):
+        atoms.calc = calculator
+        results.append(atoms.get_potential_energies())
+    np.testing.assert_allclose(results[1], results[0], atol=2e-5)
+    assert results[1].sum() == pytest.approx(atoms.get_potential_energy())
+
+
 def test_forces_and_stress_are_derivatives_of_the_energy(fast, random_crystal):
     atoms = random_crystal(10, 6)
     step = 2e-3
