@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from sse_screen.documents.relaxation import (
     RelaxationProtocol,
     relaxation_key,
 )
-from sse_screen.dynamics.relaxation import relax_structure
+from sse_screen.dynamics.batched import relax_together
+from sse_screen.dynamics.relaxation import RelaxationResult, relax_structure
+from sse_screen.exceptions import SseScreenError
+from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.structures.identity import structure_hash
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
@@ -230,18 +234,45 @@ def _relax_each(
     report = reporter(folder, maker.name)
     with journal.open("a") as handle:
         handle.write("\n")
-        for number, (name, structure) in enumerate(sorted(structures.items()), 1):
-            if name not in done:
-                done[name] = _relax_one(name, structure, maker)
-                handle.write(json.dumps(done[name]) + "\n")
-                handle.flush()
-            report(number, len(structures))
+
+        def finished(name: str, result: RelaxationResult) -> None:
+            done[name] = _configuration(name, result)
+            handle.write(json.dumps(done[name]) + "\n")
+            handle.flush()
+            report(len(done), len(structures))
+
+        left = {name: structure for name, structure in sorted(structures.items()) if name not in done}
+        _relax_left(left, maker, finished)
     return done
 
 
-def _relax_one(name: str, structure: Structure, maker: ConfigurationBatchMaker) -> dict[str, Any]:
-    atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-    result = relax_structure(atoms, calculator_for(maker.potential), maker.protocol)
+def _relax_left(
+    structures: dict[str, Structure],
+    maker: ConfigurationBatchMaker,
+    finished: Callable[[str, RelaxationResult], None],
+) -> None:
+    """Relax in batches where the potential can, else one by one; raise a failure when the rest is done."""
+    names = list(structures)
+    crystals = [AseAtomsAdaptor.get_atoms(structure, msonable=False) for structure in structures.values()]
+    calculator = calculator_for(maker.potential)
+    if not isinstance(calculator, FastCHGNetCalculator):
+        for name, atoms in zip(names, crystals, strict=True):
+            finished(name, relax_structure(atoms, calculator, maker.protocol))
+        return
+    errors: list[SseScreenError] = []
+
+    def one_finished(number: int, result: RelaxationResult | SseScreenError) -> None:
+        if isinstance(result, SseScreenError):
+            errors.append(result)
+        else:
+            finished(names[number], result)
+
+    relax_together(crystals, calculator.engine, maker.protocol, on_finished=one_finished)
+    if errors:
+        raise errors[0]
+
+
+def _configuration(name: str, result: RelaxationResult) -> dict[str, Any]:
     return {
         "id": name,
         "result": {

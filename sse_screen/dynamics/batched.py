@@ -7,8 +7,9 @@ once, so that the batch stays full until the list ends.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.dynamics.molecular_dynamics import DynamicsError
+from sse_screen.dynamics.relaxation import RelaxationResult
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.potentials.batch import CrystalResult, evaluate_together
@@ -34,31 +36,6 @@ ATOMS_TOGETHER_ON_GPU = 8192
 
 Task = Generator[Atoms, CrystalResult, Any]
 OnFinished = Callable[[int, Any], None]
-
-
-@dataclass(frozen=True)
-class BatchedRelaxation:
-    """A relaxed crystal.
-
-    Attributes
-    ----------
-    atoms : Atoms
-        Relaxed, without a calculator.
-    energy_eV : float
-        Of the cell.
-    maximum_force_eV_per_A : float
-        Largest force left.
-    converged : bool
-        Whether the limit was reached.
-    n_steps : int
-        Optimiser steps.
-    """
-
-    atoms: Atoms
-    energy_eV: float
-    maximum_force_eV_per_A: float
-    converged: bool
-    n_steps: int
 
 
 class _Supplied(Calculator):
@@ -80,7 +57,7 @@ def relax_together(
     *,
     atoms_together: int | None = None,
     on_finished: OnFinished | None = None,
-) -> list[BatchedRelaxation | SseScreenError]:
+) -> list[RelaxationResult | SseScreenError]:
     """Relax many crystals.
 
     Parameters
@@ -99,7 +76,8 @@ def relax_together(
     Returns
     -------
     list
-        In the order of the structures: the relaxed crystal, or the error that ended it.
+        In the order of the structures: the relaxed crystal, or the error that ended it. The time in the
+        potential is a crystal's share by atoms.
     """
     tasks = (_relaxation(atoms.copy(), protocol) for atoms in structures)
     return _run(tasks, [len(a) for a in structures], engine, atoms_together, on_finished)
@@ -164,18 +142,15 @@ def _run(
     room = atoms_together or (ATOMS_TOGETHER_ON_CPU if engine.device == "cpu" else ATOMS_TOGETHER_ON_GPU)
     results: list[Any] = [None] * len(sizes)
     waiting = zip(range(len(sizes)), tasks, strict=True)
-    active: dict[int, tuple[Task, Atoms]] = {}
+    active: dict[int, _Active] = {}
 
-    def advance(number: int, task: Task, answer: CrystalResult | SseScreenError | None) -> None:
+    def advance(number: int, one: _Active, answer: CrystalResult | SseScreenError | None) -> None:
         try:
-            if isinstance(answer, SseScreenError):
-                atoms = task.throw(answer)
-            else:
-                atoms = next(task) if answer is None else task.send(answer)
-            active[number] = (task, atoms)
+            one.advance(answer)
+            active[number] = one
         except (StopIteration, SseScreenError) as end:
             active.pop(number, None)
-            results[number] = end.value if isinstance(end, StopIteration) else end
+            results[number] = one.result(end)
             if on_finished is not None:
                 on_finished(number, results[number])
 
@@ -184,20 +159,48 @@ def _run(
             number, task = next(waiting, (None, None))
             if number is None or task is None:
                 break
-            advance(number, task, None)
+            advance(number, _Active(task), None)
         if not active:
             return results
-        for number, answer in _answers(active, engine).items():
-            advance(number, active[number][0], answer)
+        started = time.perf_counter()
+        answers = _answers({number: one.atoms for number, one in active.items()}, engine)
+        seconds_an_atom = (time.perf_counter() - started) / sum(sizes[number] for number in active)
+        for number, answer in answers.items():
+            active[number].potential_time_s += seconds_an_atom * sizes[number]
+            advance(number, active[number], answer)
 
 
-def _answers(
-    active: dict[int, tuple[Task, Atoms]], engine: Engine
-) -> dict[int, CrystalResult | SseScreenError]:
+class _Active:
+    """A task under way, what it asks for and what it has cost."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.own_time_s = self.potential_time_s = 0.0
+
+    def advance(self, answer: CrystalResult | SseScreenError | None) -> None:
+        """Go on to the next question; the task's end comes out as an exception."""
+        started = time.perf_counter()
+        try:
+            if isinstance(answer, SseScreenError):
+                self.atoms = self.task.throw(answer)
+            else:
+                self.atoms = next(self.task) if answer is None else self.task.send(answer)
+        finally:
+            self.own_time_s += time.perf_counter() - started
+
+    def result(self, end: StopIteration | SseScreenError) -> Any:
+        """What the task ended with."""
+        if isinstance(end, StopIteration) and isinstance(end.value, RelaxationResult):
+            total = self.potential_time_s + self.own_time_s
+            return replace(end.value, potential_time_s=self.potential_time_s, total_time_s=total)
+        return end.value if isinstance(end, StopIteration) else end
+
+
+def _answers(crystals: dict[int, Atoms], engine: Engine) -> dict[int, CrystalResult | SseScreenError]:
     """Evaluate what the active tasks ask for; a crystal that cannot be gets its error."""
     answers: dict[int, CrystalResult | SseScreenError] = {}
     graphs = {}
-    for number, (_, atoms) in active.items():
+    for number, atoms in crystals.items():
         try:
             graphs[number] = graph_of(atoms, engine)
         except InputError as error:
@@ -225,7 +228,7 @@ def _relaxation(atoms: Atoms, protocol: RelaxationProtocol) -> Task:
         converged = bool(optimizer.converged())
         if converged or optimizer.nsteps >= protocol.maximum_steps:
             atoms.calc = None
-            return BatchedRelaxation(atoms, result.energy_eV, largest, converged, optimizer.nsteps)
+            return RelaxationResult(atoms, result.energy_eV, largest, converged, optimizer.nsteps, 0.0, 0.0)
         optimizer.step()
         optimizer.nsteps += 1
 

@@ -7,9 +7,9 @@ from ase.build import bulk
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
-from sse_screen.dynamics.batched import BatchedRelaxation, relax_together, run_dynamics_together
+from sse_screen.dynamics.batched import relax_together, run_dynamics_together
 from sse_screen.dynamics.molecular_dynamics import run_molecular_dynamics
-from sse_screen.dynamics.relaxation import relax_structure
+from sse_screen.dynamics.relaxation import RelaxationResult, relax_structure
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator, load_engine
@@ -72,9 +72,10 @@ def test_relaxations_equal_those_one_at_a_time(engine, calculator, relax_cell, a
     together = relax_together(structures, engine, protocol, atoms_together=atoms_together)
     for atoms, found in zip(structures, together, strict=True):
         alone = relax_structure(atoms, calculator, protocol)
-        assert isinstance(found, BatchedRelaxation)
+        assert isinstance(found, RelaxationResult)
         assert (found.n_steps, found.converged) == (alone.n_steps, alone.converged)
         assert found.energy_eV == pytest.approx(alone.energy_eV, abs=1e-4)
+        assert 0 < found.potential_time_s < found.total_time_s
         np.testing.assert_allclose(found.atoms.positions, alone.atoms.positions, atol=1e-3)
         np.testing.assert_allclose(found.atoms.cell.array, alone.atoms.cell.array, atol=1e-3)
 
@@ -120,7 +121,7 @@ def test_a_crystal_that_cannot_be_leaves_the_others_alone(engine):
         structures, engine, protocol, atoms_together=4, on_finished=lambda number, _: finished.append(number)
     )
     assert isinstance(results[2], InputError)
-    assert [isinstance(r, BatchedRelaxation) for r in results] == [True, True, False, True, True]
+    assert [isinstance(r, RelaxationResult) for r in results] == [True, True, False, True, True]
     assert sorted(finished) == list(range(5))
 
 

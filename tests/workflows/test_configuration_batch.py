@@ -1,0 +1,76 @@
+"""A batch of configurations goes on in the middle, and a failure costs only itself."""
+
+import json
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.dynamics.relaxation import relax_structure
+from sse_screen.exceptions import SseScreenError
+from sse_screen.potentials import load_calculator, resolve_potential
+from sse_screen.workflows import relaxation
+from sse_screen.workflows.relaxation import ConfigurationBatchMaker
+
+
+@pytest.fixture
+def maker():
+    protocol = RelaxationProtocol(relax_cell=False, maximum_force_eV_per_A=0.08, maximum_steps=20)
+    return ConfigurationBatchMaker(resolve_potential("chgnet"), protocol)
+
+
+@pytest.fixture
+def structures():
+    made = {}
+    for name, (first, second) in {"a": ("Cl", "Br"), "b": ("Br", "Cl"), "c": ("Cl", "Cl")}.items():
+        sites = [[0.02, 0, 0], [0, 0, 0.5], [0.5, 0.5, 0.27], [0.5, 0.5, 0.75]]
+        lattice = Lattice.tetragonal(4.0, 8.0)
+        made[name] = Structure(lattice, ["Cs", "Cs", first, second], sites)
+    return made
+
+
+def test_each_result_is_that_of_a_relaxation_alone(maker, structures, tmp_path):
+    done = relaxation._relax_each(structures, maker, tmp_path)
+    calculator = load_calculator("chgnet", device="cpu")
+    for name, structure in structures.items():
+        alone = relax_structure(structure.to_ase_atoms(msonable=False), calculator, maker.protocol)
+        assert done[name]["result"]["energy_eV_per_cell"] == pytest.approx(alone.energy_eV, abs=1e-4)
+        assert done[name]["result"]["converged"]
+        assert 0 < done[name]["potential_time_s"] < done[name]["total_time_s"]
+
+
+def test_a_cut_journal_costs_the_cut_line_only(maker, structures, tmp_path, monkeypatch):
+    first = relaxation._relax_each(structures, maker, tmp_path)
+    journal = tmp_path / "configurations.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2]]))
+    computed = []
+    original = relaxation.relax_together
+    monkeypatch.setattr(
+        relaxation,
+        "relax_together",
+        lambda atoms, *a, **k: computed.append(len(atoms)) or original(atoms, *a, **k),
+    )
+    second = relaxation._relax_each(structures, maker, tmp_path)
+    assert computed == [1]
+    assert {name: entry["result"]["converged"] for name, entry in second.items()} == dict.fromkeys(
+        "abc", True
+    )
+    for name in structures:
+        energies = [done[name]["result"]["energy_eV_per_cell"] for done in (first, second)]
+        assert energies[0] == pytest.approx(energies[1], abs=1e-5)
+
+
+def test_a_failure_is_raised_after_the_others_are_in_the_journal(maker, structures, tmp_path):
+    lattice = Lattice.tetragonal(4.0, 8.0)
+    structures["b"] = Structure(
+        lattice, ["Cs", "Cs", "Cl", "Cl"], [[0, 0, 0], [0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]
+    )
+    with pytest.raises(SseScreenError, match="in one place"):
+        relaxation._relax_each(structures, maker, tmp_path)
+    kept = [
+        json.loads(line)["id"]
+        for line in (tmp_path / "configurations.jsonl").read_text().splitlines()
+        if line
+    ]
+    assert sorted(kept) == ["a", "c"]
