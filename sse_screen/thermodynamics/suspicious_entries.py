@@ -17,6 +17,8 @@ from sse_screen.thermodynamics.hull import HullError, decomposition, energies_ab
 
 FloatArray = NDArray[np.float64]
 
+_MANY_CORNERS = 200
+
 
 @dataclass(frozen=True)
 class JumpThresholds:
@@ -85,6 +87,8 @@ def _deepest(
     except HullError:
         return None
     corners = members[hull.vertices]
+    if len(corners) > _MANY_CORNERS:
+        corners = corners[_may_be_deep(space, energies, members, corners, limits)]
     # A corner's rivals that matter are the other corners and the entries of its own composition, so a bound
     # on its depth needs no more than those; only candidates over the limit are measured against all.
     worst: tuple[float, int, str] | None = None
@@ -98,6 +102,26 @@ def _deepest(
         if judged is not None and (worst is None or judged[0] > worst[0]):
             worst = (judged[0], int(index), judged[1])
     return None if worst is None else worst[1:]
+
+
+def _may_be_deep(
+    space: CompositionSpace,
+    energies: FloatArray,
+    members: NDArray[np.int64],
+    corners: NDArray[np.int64],
+    limits: JumpThresholds,
+) -> NDArray[np.bool_]:
+    """Tell which corners may be beyond a limit; the hull without corners bounds their depth from above."""
+    pure = space.fractions[members].max(axis=1) > 1.0 - 1e-9
+    layer = members[pure | ~np.isin(members, corners)]
+    try:
+        bound = lower_hull(space.fractions[layer], energies[layer]).energies_at(space.fractions[corners])
+    except HullError:
+        return np.ones(len(corners), dtype=bool)
+    depth = (bound - energies[corners]) * space.units_per_atom[corners]
+    smallest = min(limits.below_same_composition_eV_per_atom, limits.below_other_compounds_eV_per_atom)
+    may: NDArray[np.bool_] = depth > min(smallest, -limits.formation_eV_per_atom)
+    return may
 
 
 def _judge(

@@ -1,5 +1,7 @@
 """The detector of energies too low to be true."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,17 @@ def test_impossible_formation_energy_from_the_elements():
 def test_limits_can_be_set():
     strict = JumpThresholds(below_same_composition_eV_per_atom=0.01)
     assert list(suspicious_entries(elemental_space(FORMULAS), ENERGIES, strict)) == [5]
+
+
+def test_thousands_of_corners_are_searched_in_seconds():
+    rng = np.random.default_rng(0)
+    amounts = np.vstack([np.eye(4, dtype=int), rng.integers(1, 13, (6000, 4))])
+    fractions = amounts / amounts.sum(axis=1, keepdims=True)
+    energies = -(1.0 - (fractions**2).sum(axis=1)) + rng.exponential(0.01, len(fractions))
+    energies[:4] = 0.0
+    energies[2000] = -4.0
+    formulas = [f"Li{a}P{b}S{c}O{d}" for a, b, c, d in amounts[4:]]
+    space = elemental_space(["Li", "P", "S", "O", *formulas])
+    start = time.perf_counter()
+    assert list(suspicious_entries(space, energies)) == [2000]
+    assert time.perf_counter() - start < 10.0
