@@ -79,9 +79,11 @@ def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
         x, quantity = 1000 / point.temperature_K, point.tracer_diffusivity
         value, lower, upper = quantity.value, quantity.lower, quantity.upper
         if quantity.verdict == "upper_limit" and upper is not None:
-            axes.errorbar(x, upper, [[0.55 * upper], [0]], uplims=True, fmt="_", color=_GREY, ms=9)
+            axes.errorbar(
+                x, upper, np.array([[0.55 * upper], [0.0]]), uplims=True, fmt="_", color=_GREY, ms=9
+            )
         elif value is not None and lower is not None and upper is not None:
-            bars = [[value - lower], [upper - value]]
+            bars = np.array([[value - lower], [upper - value]])
             axes.errorbar(x, value, bars, fmt="o", color=_BLUE, capsize=3, ms=5)
     axes.set_yscale("log")
     axes.set_xlabel("1000/T (1/K)")
@@ -109,7 +111,7 @@ def _draw_fit(axes: Axes, document: ActivationEnergyDoc) -> None:
     if not drawn:
         return
     x = [point[0] for point in drawn]
-    axes.plot(x, [q.value for _, q in drawn], color=_ORANGE, lw=1.4)
+    axes.plot(x, np.array([q.value for _, q in drawn]), color=_ORANGE, lw=1.4)
     band = [(a, q.lower, q.upper) for a, q in drawn if q.lower is not None and q.upper is not None]
     if band:
         axes.fill_between(*np.array(band).T, color=_ORANGE, alpha=0.15, lw=0)

@@ -159,7 +159,7 @@ def _read_cif(path: Path) -> Structure:
     for block in parser.as_dict().values():
         _check_occupancies(block, path)
     structures = parser.parse_structures(primitive=False, check_occu=True)
-    if any("Defaulting to P1" in warning for warning in parser.warnings):
+    if any("Defaulting to P1" in warning for warning in getattr(parser, "warnings", [])):
         _check_symmetry_is_none(parser.as_dict(), path)
     if len(structures) > 1:
         raise InputError(f"{path}: the file has {len(structures)} crystals; keep the one you mean")
