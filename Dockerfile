@@ -23,7 +23,7 @@ RUN useradd --create-home --uid 1000 sse && mkdir /work && chown sse:sse /work
 USER sse
 WORKDIR /work
 ENV SSE_SCREEN_DATA_DIRECTORY=/work/data SSE_SCREEN_WORK_DIRECTORY=/work/scratch HOME=/home/sse \
-    MPLCONFIGDIR=/tmp/matplotlib
+    MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba XDG_CACHE_HOME=/tmp/cache
 
 ENTRYPOINT ["sse-screen"]
 CMD ["--help"]

@@ -48,6 +48,8 @@ class DocumentField:
         All values of a ``choice``.
     array : str or None
         Path of the list of sub-documents that it is in, None outside of lists.
+    unit_path : str or None
+        Path of the unit that goes with a part of a quantity.
     sortable : bool
         Whether results can be sorted by it (it has an index of its own).
     """
@@ -60,6 +62,7 @@ class DocumentField:
     description: str = ""
     choices: tuple[str, ...] = ()
     array: str | None = None
+    unit_path: str | None = None
     sortable: bool = False
 
     @property
@@ -102,8 +105,10 @@ def _walk(model: type[BaseModel], prefix: str, array: str | None) -> Iterator[Do
         if _is_model(annotation):
             yield _nested_head(annotation, path, info, array, top)
             for field in _walk(annotation, f"{path}.", array):
-                if not (annotation is Quantity and field.path == f"{path}.value"):
+                if annotation is not Quantity:
                     yield field
+                elif field.path != f"{path}.value":
+                    yield replace(field, unit_path=f"{path}.unit" if field.ranged else None)
         elif get_origin(annotation) is list and _is_model(get_args(annotation)[0]):
             yield _field(path, "other", info, array)
             if array is None:

@@ -195,7 +195,7 @@ def select_fields(collection: ServedCollection, value: str | None) -> tuple[Docu
 
 
 def projection(fields: Iterable[DocumentField]) -> dict[str, int]:
-    """Give the MongoDB projection of a selection; the id is always in it.
+    """Give the MongoDB projection of a selection; the id and the unit of each quantity are always in it.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def projection(fields: Iterable[DocumentField]) -> dict[str, int]:
     dict
         Projection without MongoDB's own ``_id``.
     """
-    paths = dict.fromkeys(found.whole for found in fields)
+    paths = dict.fromkeys(path for found in fields for path in (found.whole, found.unit_path) if path)
     return {"_id": 0, **({"id": 1, **dict.fromkeys(paths, 1)} if paths else {})}
 
 

@@ -231,11 +231,14 @@ def test_selected_fields_only(samples, fields, keys, sort):
             assert set(document["potential"]) == {"name"}
 
 
-def test_part_of_a_quantity_without_the_sort_value(samples):
+def test_part_of_a_quantity_comes_with_its_unit_and_without_the_sort_value(samples):
     query = compile_query(
         SAMPLES, [("fields", "diffusivity_cm2_per_s.upper"), ("sort", "diffusivity_cm2_per_s")]
     )
-    assert run_query(samples, query).documents[0]["diffusivity_cm2_per_s"] == {"upper": 1e-6}
+    assert run_query(samples, query).documents[0]["diffusivity_cm2_per_s"] == {
+        "upper": 1e-6,
+        "unit": "cm^2/s",
+    }
 
 
 def test_whole_documents_validate_again(samples):
