@@ -97,10 +97,11 @@ class Group:
 class DerivedBuilder(Builder):
     """Build one derived collection incrementally.
 
-    A subclass names its document class, its sources and the fields that it uses of them (``used_fields`` are
-    hashed; ``extra_fields`` are only fetched, because a hash among the used ones fixes them), says how
-    sources fall into groups and makes the document of one group. The database is the one of the settings of
-    each process, so that neither a pickled builder nor its JSON form holds a password.
+    A subclass names its document class, its sources and the fields that it uses of them (``used_fields``, and
+    ``optional_fields`` that not all sources have, are hashed; ``extra_fields`` are only fetched, because a
+    hash among the used ones fixes them), says how sources fall into groups and makes the document of one
+    group. The database is the one of the settings of each process, so that neither a pickled builder nor its
+    JSON form holds a password.
 
     Parameters
     ----------
@@ -114,6 +115,7 @@ class DerivedBuilder(Builder):
     source: ClassVar[str] = OUTPUTS
     source_filter: ClassVar[Json]
     used_fields: ClassVar[tuple[str, ...]]
+    optional_fields: ClassVar[tuple[str, ...]] = ()
     extra_fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, parameters: Json | None = None, chunk_size: int = 20):
@@ -185,7 +187,7 @@ class DerivedBuilder(Builder):
         dict
             ``id``, ``key`` (values of the group fields) and ``sources`` (ids of the members).
         """
-        sources, unreadable = self.read_sources(self.source_filter, self.used_fields)
+        sources, unreadable = self.read_sources(self.source_filter)
         groups = {self.document.id_of(group.key): group for group in self.group(sources)}
         stored = self.database[self.collection].find({}, {"_id": 0, "id": 1, **dict.fromkeys(_COMPARED, 1)})
         existing = {found["id"]: found for found in stored}
@@ -266,15 +268,17 @@ class DerivedBuilder(Builder):
             self._connected = None
         return self.report
 
-    def read_sources(self, query: Json, fields: Iterable[str]) -> tuple[list[Json], dict[str, str]]:
+    def read_sources(
+        self, query: Json, extra_fields: Iterable[str] = ()
+    ) -> tuple[list[Json], dict[str, str]]:
         """Read projected sources, each calculation once, and hash what is used of them.
 
         Parameters
         ----------
         query : dict
             Which sources.
-        fields : iterable of str
-            Which fields of them.
+        extra_fields : iterable of str
+            Fields to fetch beside those that are hashed.
 
         Returns
         -------
@@ -283,6 +287,7 @@ class DerivedBuilder(Builder):
         """
         from_outputs = self.source == OUTPUTS
         ids = ("uuid", "index") if from_outputs else ("id",)
+        fields = (*self.used_fields, *self.optional_fields, *extra_fields)
         paths = [f"output.{name}" if from_outputs else name for name in fields]
         projection = {"_id": 0, **dict.fromkeys((*ids, *paths), 1)}
         found = list(self.database[self.source].find(query, projection, batch_size=_BATCH_SIZE))
@@ -292,7 +297,9 @@ class DerivedBuilder(Builder):
         for source in found:
             id_, content = self._id_of(source), source["output"] if from_outputs else source
             try:
-                self._hashes[id_] = content_hash({name: content[name] for name in self.used_fields})
+                used = {name: content[name] for name in self.used_fields}
+                used |= {name: content[name] for name in self.optional_fields if name in content}
+                self._hashes[id_] = content_hash(used)
                 readable.append(source)
             except KeyError as error:
                 faults[id_] = f"{self.source} {id_}: has no field {error}; rerun the job or remove it"
@@ -334,7 +341,7 @@ class DerivedBuilder(Builder):
     def _build(self, item: Json) -> Json:
         id_field = "uuid" if self.source == OUTPUTS else "id"
         query = {**self.source_filter, id_field: {"$in": item["sources"]}}
-        sources, _ = self.read_sources(query, (*self.used_fields, *self.extra_fields))
+        sources, _ = self.read_sources(query, self.extra_fields)
         sources.sort(key=self._id_of)
         if [self._id_of(source) for source in sources] != sorted(item["sources"]):
             raise InputsChangedError("its inputs changed during the build; build again")

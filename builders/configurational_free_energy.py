@@ -34,14 +34,16 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         "parent_id",
         "parent_name",
         "occupancy_class",
+        "potential",
+        "protocol",
+    )
+    optional_fields: ClassVar[tuple[str, ...]] = (
         "formula",
         "n_atoms",
         "n_labelled_total",
         "n_unique_total",
         "sampled",
         "temperatures_K",
-        "potential",
-        "protocol",
         "configurations",
         "relaxation_level",
         "results",

@@ -20,8 +20,14 @@ from sse_screen.documents.base import (
 )
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
+from sse_screen.documents.vibration_batch import VibrationBatchOutput
 
-OUTPUTS: tuple[type[BaseModel], ...] = (MolecularDynamicsOutput, RelaxationOutput, ConfigurationBatchOutput)
+OUTPUTS: tuple[type[BaseModel], ...] = (
+    MolecularDynamicsOutput,
+    RelaxationOutput,
+    ConfigurationBatchOutput,
+    VibrationBatchOutput,
+)
 SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference)
 _NAMES = {str: "text", int: "integer", float: "number", bool: "flag", datetime: "date", Any: "any"}
 _HEAD = """# Collections and fields

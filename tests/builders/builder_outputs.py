@@ -19,7 +19,9 @@ from sse_screen.documents.relaxation import (
     RelaxationOutput,
     RelaxationProtocol,
     relaxation_key,
+    relaxation_level,
 )
+from sse_screen.documents.vibration_batch import VibrationBatchOutput, VibrationResult
 from sse_screen.dynamics.trajectory_file import write_trajectory_file
 from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops
 
@@ -157,3 +159,31 @@ def molecular_dynamics(trajectory, temperature_K=800.0, seed=1, name="walker", *
         "total_time_s": 1.1,
     }
     return MolecularDynamicsOutput(**(fields | changes))
+
+
+def vibration_batch(results, temperature_K=300.0, **changes):
+    """Give a batch of vibrations of those orderings: (id, free energy, entropy, usable)."""
+    relaxed = configuration_batch(0, [])
+    shared = ("parent_id", "parent_name", "occupancy_class", "formula", "chemical_system", "elements")
+    fields = {name: getattr(relaxed, name) for name in (*shared, "n_atoms", "potential")}
+    fields |= {
+        "calculation_key": f"vibrations at {temperature_K}",
+        "protocol": MolecularDynamicsProtocol(ensemble="nve"),
+        "relaxation_level": relaxation_level(relaxed.model_dump(mode="json")),
+        "seed": 1,
+        "documents": BlobReference(sha256="b" * 64, size_bytes=1),
+        "potential_time_s": 1.0,
+        "total_time_s": 1.1,
+        "results": [
+            VibrationResult(
+                configuration_id=name,
+                temperature_K=temperature_K,
+                free_energy_eV_per_cell=free_energy,
+                entropy_eV_per_K_per_cell=entropy,
+                usable=usable,
+                flags=[] if usable else ["an ion changed its site"],
+            )
+            for name, free_energy, entropy, usable in results
+        ],
+    }
+    return VibrationBatchOutput(**(fields | changes))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from builder_outputs import as_stored, configuration_batch
+from builder_outputs import as_stored, configuration_batch, vibration_batch
 from scipy.constants import physical_constants
 
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
@@ -91,3 +91,25 @@ def test_contradicting_batches_are_a_failure(database):
 def test_nothing_converged_is_a_failure(database):
     store(database, configuration_batch(1, [("x1", 2, -200.0, False)]))
     assert build(database)[0].failed == 2
+
+
+def test_vibrations_add_a_document_and_flagged_runs_are_left_out(database):
+    runs = [("x1", -205.0, 0.02, True), ("x2", -205.01, 0.02, True), ("x3", -209.0, 0.02, False)]
+    store(database, configuration_batch(1, ORBITS), vibration_batch(runs))
+    report, _ = build(database)
+    assert (report.built, report.failed) == (3, 0)
+    stored = database.configurational_free_energy.find_one({"with_vibrations": True}, {"_id": 0})
+    document = ConfigurationalFreeEnergyDoc.model_validate(stored)
+    beta = 1 / (K_B * 300)
+    # the labelled orderings of the one left out are taken to be like the others
+    partition_function = 8 / 6 * (2 * np.exp(-beta * 0.01) + 4)
+    expected = (-205.01 - np.log(partition_function) / beta) / 52
+    assert document.free_energy.value == pytest.approx(expected, abs=1e-9)
+    assert (document.temperature_K, document.n_configurations, document.is_complete) == (300.0, 2, False)
+    assert any("1 of 3 runs were left out: an ion changed its site" in text for text in document.warnings)
+    assert [reference.id for reference in document.inputs] == ["c0", "c1"]
+    assert build(database)[0].built == 0
+    database.outputs.update_one(
+        {"uuid": "c1"}, {"$set": {"output.results.1.free_energy_eV_per_cell": -206.0}}
+    )
+    assert build(database)[0].built == 1

@@ -189,7 +189,7 @@ def test_identical_content_when_built_anew(filled):
 def insert_current(database, builder, template):
     """Store documents that are up to date for all groups, without the hours of estimating them."""
     builder.connect()
-    sources, _ = builder.read_sources(builder.source_filter, builder.used_fields)
+    sources, _ = builder.read_sources(builder.source_filter)
     documents = []
     for group in builder.group(sources):
         inputs = [reference.model_dump() for reference in builder.references(group.members)]

@@ -18,6 +18,8 @@ BATCH = {
     "parent_name": "parent",
     "occupancy_class": "4a = S2Cl2",
     "formula": "LiCl",
+    "chemical_system": "Cl-Li",
+    "elements": ["Cl", "Li"],
     "n_atoms": 4,
     "n_labelled_total": 2,
     "n_unique_total": 2,
@@ -25,9 +27,17 @@ BATCH = {
     "temperatures_K": [300.0],
     "potential": {"name": "x", "code": "chgnet", "code_version": "1", "weights_sha256": "c" * 64},
     "protocol": {"relax_cell": True},
+    "structures": {"sha256": "a" * 64, "size_bytes": 1},
     "configurations": [
-        {"configuration_id": "a", "weight": 1.0, "energy_eV_per_cell": -8.0, "converged": True},
-        {"configuration_id": "b", "weight": 1.0, "energy_eV_per_cell": -7.9, "converged": True},
+        {
+            "configuration_id": name,
+            "degeneracy": 1,
+            "weight": 1.0,
+            "energy_eV_per_cell": energy,
+            "maximum_force_eV_per_A": 0.01,
+            "converged": True,
+        }
+        for name, energy in (("a", -8.0), ("b", -7.9))
     ],
 }
 
@@ -67,6 +77,7 @@ def test_build_prints_what_it_did(settings_environment, database):
     rows = {row["collection"]: row for row in json.loads(result.stdout)}
     assert list(rows) == [builder.document.collection for builder in BUILDERS]
     assert rows["configurational_free_energy"]["built"] == 1
+    assert rows["configuration"]["built"] == 2
     assert rows["diffusivity"]["groups"] == 0
     result = run()
     assert result.exit_code == 0
