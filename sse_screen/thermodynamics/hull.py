@@ -20,7 +20,9 @@ IntArray = NDArray[np.int64]
 
 _COMPOSITION_DECIMALS = 9
 _MIN_DOWNWARD_NORMAL = 1e-9
-_CHUNK_ELEMENTS = 20_000_000
+_CHUNK_ELEMENTS = 5_000_000
+_POINTS_IN_BOX = 64
+_PLANES_IN_BOX = 64
 _ROUNDING_EV = 1e-11
 
 
@@ -79,14 +81,7 @@ class LowerHull:
         outside = np.abs(shifted - coordinates @ self.axes).max(axis=1, initial=0.0) > 1e-6
         if outside.any():
             raise HullError(f"{int(outside.sum())} compositions lie outside the space that the hull spans")
-        energies = np.empty(len(fractions))
-        step = max(1, _CHUNK_ELEMENTS // max(1, len(self.planes)))
-        for start in range(0, len(fractions), step):
-            block = coordinates[start : start + step]
-            heights = block @ self.planes[:, :-1].T
-            heights += self.planes[:, -1]
-            energies[start : start + step] = heights.max(axis=1)
-        return energies + fractions @ self.baseline
+        return _highest_plane(coordinates, self.planes) + fractions @ self.baseline
 
 
 def lowest_entries(fractions: FloatArray, energies: FloatArray) -> IntArray:
@@ -224,6 +219,37 @@ def decomposition(
     shares = np.clip(best[2], 0.0, None)
     shares /= shares.sum()
     return [(int(i), float(s)) for i, s in zip(best[1], shares, strict=True) if s > 1e-9]
+
+
+def _highest_plane(points: FloatArray, planes: FloatArray) -> FloatArray:
+    """Give the height of the highest plane over each point (n_points,).
+
+    The points are split into boxes; a plane that at all corners of a box is below the one that is highest at
+    its centre is below it in the whole box, since their difference is linear, and is not tried there.
+    """
+    heights = np.empty(len(points))
+    pending = [(np.arange(len(points)), planes)] if len(points) else []
+    while pending:
+        members, near = pending.pop()
+        inside = points[members]
+        low, high = inside.min(axis=0), inside.max(axis=0)
+        one_point = float((high - low).max()) < 1e-9
+        if one_point or len(members) <= _POINTS_IN_BOX or len(near) <= _PLANES_IN_BOX:
+            step = max(1, _CHUNK_ELEMENTS // len(near))
+            for start in range(0, len(members), step):
+                block = inside[start : start + step] @ near[:, :-1].T + near[:, -1]
+                heights[members[start : start + step]] = block.max(axis=1)
+            continue
+        best = near[np.argmax(near[:, :-1] @ (0.5 * (low + high)) + near[:, -1])]
+        # The largest value of a linear function in a box is that at its centre plus slopes times half widths.
+        difference = near - best
+        largest = difference[:, :-1] @ (0.5 * (low + high)) + difference[:, -1]
+        largest += np.abs(difference[:, :-1]) @ (0.5 * (high - low))
+        kept = near[largest >= -_ROUNDING_EV]
+        axis = int(np.argmax(high - low))
+        upper = inside[:, axis] > 0.5 * (low[axis] + high[axis])
+        pending += [(members[half], kept) for half in (upper, ~upper) if half.any()]
+    return heights
 
 
 def _baseline(fractions: FloatArray, energies: FloatArray) -> FloatArray:
