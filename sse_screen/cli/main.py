@@ -27,6 +27,7 @@ from sse_screen.cli.report import EPILOG as REPORT_EPILOG
 from sse_screen.cli.report import report
 from sse_screen.cli.serve import EPILOG as SERVE_EPILOG
 from sse_screen.cli.serve import serve
+from sse_screen.cli.sites import SITES_EPILOG, STRUCTURE_EPILOG, sites, structure
 from sse_screen.exceptions import SseScreenError
 
 app = typer.Typer(
@@ -48,6 +49,8 @@ app.add_typer(orderings.app, name="orderings")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 app.command(epilog=QUERY_EPILOG)(query)
 app.command(epilog=SERVE_EPILOG)(serve)
+app.command(epilog=SITES_EPILOG)(sites)
+app.command(epilog=STRUCTURE_EPILOG)(structure)
 
 
 app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)

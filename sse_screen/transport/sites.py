@@ -169,13 +169,13 @@ def _symmetry(cell: tuple[Any, Any, list[int]], symprec_A: float) -> _Symmetry:
 
 
 def _type_names(names: list[str]) -> list[str]:
-    """Number the orbits that share a Wyckoff position: 4c, 4c -> 4c-1, 4c-2."""
+    """Number the orbits that share a Wyckoff position: 4c, 4c -> 4c.1, 4c.2."""
     repeated = {name for name in names if names.count(name) > 1}
     seen: dict[str, int] = {}
     result = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        result.append(f"{name}-{seen[name]}" if name in repeated else name)
+        result.append(f"{name}.{seen[name]}" if name in repeated else name)
     return result
 
 

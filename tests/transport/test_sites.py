@@ -77,7 +77,7 @@ def test_same_letter_twice_is_numbered() -> None:
         ["Li", "Li", "S"],
         [[0.1, 0.25, 0.13], [0.37, 0.25, 0.61], [0.05, 0.03, 0.7]],
     )
-    assert host_sites(structure, "Li").type_names == ("4c-1", "4c-2")
+    assert host_sites(structure, "Li").type_names == ("4c.1", "4c.2")
 
 
 def test_no_such_ion_is_refused() -> None:

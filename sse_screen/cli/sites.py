@@ -1,0 +1,331 @@
+"""`sse-screen sites` and `sse-screen structure`: sites, jumps and structure functions of any trajectory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sse_screen.exceptions import InputError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from sse_screen.documents.base import Quantity
+    from sse_screen.documents.site_network import SiteNetwork
+    from sse_screen.documents.structure_function import StructureFunctions
+    from sse_screen.dynamics.trajectory import Trajectory
+    from sse_screen.transport.site_analysis import SiteAnalysis
+
+SITES_EPILOG = (
+    "Examples: [bold]sse-screen sites XDATCAR --mobile-ion Li --time-step-fs 2 --temperature-K 600 "
+    "--structure parent.cif[/bold]; density for VESTA: [bold]sse-screen sites run.npz --mobile-ion Na "
+    "--temperature-K 800 --chgcar CHGCAR_Na --figures figures[/bold]"
+)
+STRUCTURE_EPILOG = (
+    "Examples: [bold]sse-screen structure run.npz --temperature-K 600[/bold]; [bold]sse-screen structure "
+    "run1.traj run2.traj --time-step-fs 1 --temperature-K 600 --json --figures figures[/bold]"
+)
+
+_Files = Annotated[list[Path], typer.Argument(help="Trajectory file(s); several are replicas and pooled.")]
+_Temperature = Annotated[float, typer.Option("--temperature-K", help="Temperature of the run.")]
+_TimeStep = Annotated[float | None, typer.Option(help="Time step, where the file does not say it.")]
+_StepsPerFrame = Annotated[
+    int | None, typer.Option(help="Steps between frames, where the file does not say it.")
+]
+_Format = Annotated[str | None, typer.Option(help="Format, where the name does not say it.")]
+_TypeMap = Annotated[str | None, typer.Option(help="Elements of LAMMPS types: 1=Li,2=S.")]
+_Skip = Annotated[float, typer.Option(help="Equilibration at the start of every file to leave out.")]
+_Stride = Annotated[int, typer.Option(help="Read every n-th frame only.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+_Figures = Annotated[Path | None, typer.Option(help="Write the figures into this folder.")]
+
+
+def sites(
+    files: _Files,
+    mobile_ion: Annotated[str, typer.Option(help="Element symbol of the mobile ion.")],
+    temperature_k: _Temperature,
+    structure: Annotated[
+        Path | None,
+        typer.Option(help="Crystal (CIF, POSCAR) whose supercell was run, best the disordered parent."),
+    ] = None,
+    framework: Annotated[
+        str | None, typer.Option(help="Symbols held still, comma-separated; all others if not given.")
+    ] = None,
+    radii_a: Annotated[
+        str | None, typer.Option("--radii-A", help="Inner and outer radius of a site, such as 0.8,1.4.")
+    ] = None,
+    minimum_residence_ps: Annotated[float, typer.Option(help="Shorter visits are passages.")] = 0.0,
+    back_jump_time_ps: Annotated[float, typer.Option(help="A reversal within this is a back-jump.")] = 2.0,
+    isosurface_per_a3: Annotated[
+        float, typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.")
+    ] = 1e-4,
+    time_step_fs: _TimeStep = None,
+    steps_per_frame: _StepsPerFrame = None,
+    format: _Format = None,
+    type_map: _TypeMap = None,
+    skip_ps: _Skip = 0.0,
+    stride: _Stride = 1,
+    chgcar: Annotated[Path | None, typer.Option(help="Write the density as a CHGCAR file.")] = None,
+    cube: Annotated[Path | None, typer.Option(help="Write the density as a Gaussian cube file.")] = None,
+    figures: _Figures = None,
+    as_json: _Json = False,
+) -> None:
+    """Sites of the mobile ion, its jumps between them, their network and the density.
+
+    Without a structure every peak of the density is a site; with one, sites have the names of their Wyckoff
+    positions and places that the structure does not know are called i-, interstitial.
+    """
+    from rich.console import Console
+
+    from sse_screen.documents.site_network import SiteNetwork
+    from sse_screen.transport.jumps import SiteRadii
+    from sse_screen.transport.site_analysis import SiteOptions, analyse_sites
+
+    options = SiteOptions(
+        radii=None if radii_a is None else SiteRadii(*_radii(radii_a)),
+        minimum_residence_ps=minimum_residence_ps,
+    )
+    with Console(stderr=True).status("") as status:
+        trajectories = _read(files, status, format, time_step_fs, steps_per_frame, type_map, skip_ps, stride)
+        status.update("finding sites and jumps")
+        crystal = None if structure is None else _structure(structure)
+        fixed = None if framework is None else [name.strip() for name in framework.split(",")]
+        analysis = analyse_sites(
+            trajectories, mobile_ion, structure=crystal, framework_species=fixed, options=options
+        )
+        document = SiteNetwork.of(
+            analysis,
+            mobile_ion,
+            temperature_k,
+            back_jump_time_ps=back_jump_time_ps,
+            isosurface_per_A3=isosurface_per_a3,
+        )
+        if figures is not None:
+            status.update("drawing")
+            _draw_sites(analysis, document, figures)
+    _export(analysis, chgcar, cube)
+    if as_json:
+        sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+    else:
+        _print_sites(document)
+
+
+def structure(
+    files: _Files,
+    temperature_k: _Temperature,
+    maximum_radius_a: Annotated[
+        float, typer.Option("--maximum-radius-A", help="Range of the distributions.")
+    ] = 8.0,
+    resolution_thz: Annotated[float, typer.Option("--resolution-THz", help="Of the spectrum.")] = 0.25,
+    time_step_fs: _TimeStep = None,
+    steps_per_frame: _StepsPerFrame = None,
+    format: _Format = None,
+    type_map: _TypeMap = None,
+    skip_ps: _Skip = 0.0,
+    stride: _Stride = 1,
+    figures: _Figures = None,
+    as_json: _Json = False,
+) -> None:
+    """Partial pair distributions, coordination numbers and, where there are velocities, the spectrum."""
+    from rich.console import Console
+
+    from sse_screen.documents.structure_function import StructureFunctions
+
+    with Console(stderr=True).status("") as status:
+        trajectories = _read(files, status, format, time_step_fs, steps_per_frame, type_map, skip_ps, stride)
+        status.update("counting pairs")
+        document = StructureFunctions.of(
+            trajectories, temperature_k, maximum_radius_A=maximum_radius_a, resolution_THz=resolution_thz
+        )
+        if figures is not None:
+            _draw_structure(document, figures)
+    if as_json:
+        sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+    else:
+        _print_structure(document)
+
+
+def _read(
+    files: Sequence[Path],
+    status: Any,
+    format: str | None,
+    time_step_fs: float | None,
+    steps_per_frame: int | None,
+    type_map: str | None,
+    skip_ps: float,
+    stride: int,
+) -> list[Trajectory]:
+    from sse_screen.dynamics.readers import ReadOptions, read_trajectory
+
+    types: dict[int, str] = {}
+    for part in type_map.split(",") if type_map else []:
+        name, _, symbol = part.partition("=")
+        if not (name.strip().isdigit() and symbol.strip()):
+            raise InputError(f"--type-map {type_map}: expected such as 1=Li,2=S")
+        types[int(name)] = symbol.strip()
+    options = ReadOptions(
+        time_step_fs=time_step_fs, steps_per_frame=steps_per_frame, stride=stride, type_map=types
+    )
+    found = []
+    for number, file in enumerate(files, start=1):
+        status.update(f"reading {file.name} ({number} of {len(files)})")
+        trajectory = read_trajectory(file, format, options)
+        found.append(trajectory.after(skip_ps) if skip_ps > 0 else trajectory)
+    return found
+
+
+def _radii(text: str) -> tuple[float, float]:
+    try:
+        inner, outer = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--radii-A {text}: expected two lengths in Å, such as 0.8,1.4") from error
+    return inner, outer
+
+
+def _structure(path: Path) -> Structure:
+    from pymatgen.core import Structure
+
+    if not path.is_file():
+        raise InputError(f"--structure {path}: no such file")
+    try:
+        return Structure.from_file(path)
+    except Exception as error:
+        raise InputError(f"--structure {path}: not read as a crystal structure ({error})") from error
+
+
+def _export(analysis: SiteAnalysis, chgcar: Path | None, cube: Path | None) -> None:
+    """Write the density with the framework's mean positions."""
+    from sse_screen.transport.density import chgcar_text, cube_text
+
+    order = sorted(range(len(analysis.framework.species)), key=analysis.framework.species.__getitem__)
+    species = [analysis.framework.species[k] for k in order]
+    fractional = analysis.framework.fractional[order] % 1.0
+    comment = "probability density of the mobile ion"
+    for path, write in ((chgcar, chgcar_text), (cube, cube_text)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(write(analysis.density, species, fractional, comment))
+            typer.echo(f"wrote {path}", err=True)
+
+
+def _draw_sites(analysis: SiteAnalysis, document: SiteNetwork, folder: Path) -> None:
+    import numpy as np
+
+    from sse_screen.transport import site_figures as draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    density, level = analysis.smooth_density, document.density.isosurface_per_A3
+    atoms = draw.Atoms(analysis.framework.fractional, analysis.framework.species)
+    occupancies = np.array([site.occupancy for site in document.sites])
+    made = {
+        "density_slices": draw.density_slices_figure(density, sites=analysis.sites),
+        "density_surface": draw.density_surface_figure(density, level, atoms=atoms),
+        "jump_network": draw.jump_network_figure(analysis.sites, analysis.network, occupancies),
+    }
+    for name, figure in made.items():
+        figure.savefig(folder / f"{name}.png", dpi=150)
+    interactive = draw.density_surface_plotly(density, level, atoms=atoms, sites=analysis.sites, stride=2)
+    interactive.write_html(folder / "density_surface.html", include_plotlyjs=True)
+    (folder / "density_surface.json").write_text(interactive.to_json())
+    typer.echo(f"wrote {folder}", err=True)
+
+
+def _draw_structure(document: StructureFunctions, folder: Path) -> None:
+    import numpy as np
+
+    from sse_screen.transport import site_figures as draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    curves = {
+        f"{pair.centre}-{pair.neighbour}": (np.array(pair.radii_A), np.array(pair.g), pair.cutoff_A)
+        for pair in document.pair_distributions
+        if pair.centre <= pair.neighbour
+    }
+    draw.pair_distribution_figure(curves).savefig(folder / "pair_distributions.png", dpi=150)
+    if document.spectrum:
+        dos = {part.species: np.array(part.dos) for part in document.spectrum}
+        figure = draw.spectrum_figure(np.array(document.frequencies_THz), dos)
+        figure.savefig(folder / "spectrum.png", dpi=150)
+    typer.echo(f"wrote {folder}", err=True)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def _interval(quantity: Quantity) -> str:
+    return f"{_number(quantity.lower)} to {_number(quantity.upper)}"
+
+
+def _print_sites(document: SiteNetwork) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title="Sites")
+    for column in ("type", "sites", "occupancy", "residence (ps)", "interval", "visited (Å³)", "void (Å³)"):
+        table.add_column(column, justify="left" if column == "type" else "right")
+    for kind in document.site_types:
+        table.add_row(
+            kind.name,
+            str(kind.n_sites),
+            _number(kind.occupancy),
+            _number(kind.residence_time.value),
+            _interval(kind.residence_time),
+            _number(kind.accessible_volume_A3),
+            _number(kind.static_volume_A3),
+        )
+    console.print(table)
+    table = Table(title="Jumps")
+    for column in ("from", "to", "count", "rate (1/ps)", "interval", "length (Å)"):
+        table.add_column(column, justify="left" if column in ("from", "to") else "right")
+    for rate in document.rates:
+        if rate.count or len(document.site_types) < 4:
+            numbers = [_number(rate.rate.value), _interval(rate.rate), _number(rate.mean_length_A)]
+            table.add_row(rate.origin, rate.destination, str(rate.count), *numbers)
+    console.print(table)
+    for line in _summary(document):
+        console.print(line, highlight=False, markup=False)
+
+
+def _summary(document: SiteNetwork) -> list[str]:
+    """Lines of what belongs to the whole network."""
+    back, factor = document.back_jump_fraction, document.correlation_factor
+    random_walk, found = document.random_walk_diffusivity, document.percolation
+    along = [n for n, on in zip("abc", (found.along_a, found.along_b, found.along_c), strict=True) if on]
+    plain, cubed = document.graph_order_parameter, document.graph_order_parameter_cubed
+    directions = f"{found.dimension} directions; along a lattice vector alone: {', '.join(along) or 'none'}"
+    return [
+        f"back-jumps within {document.back_jump_time_ps:g} ps: {_number(back.value)} ({_interval(back)})",
+        f"correlation factor: {_number(factor.value)} ({_interval(factor)})",
+        f"random-walk diffusivity: {_number(random_walk.value)} cm²/s ({_interval(random_walk)})",
+        f"percolation: {directions}",
+        f"superbasins: {len(document.superbasins)}",
+        f"graph order parameter: {plain:.3f} (cubed: {cubed:.1f})",
+        *(f"warning: {warning}" for warning in document.warnings),
+    ]
+
+
+def _print_structure(document: StructureFunctions) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("centre", "neighbour", "cutoff (Å)", "neighbours", "spread", title="Coordination")
+    for pair in document.pair_distributions:
+        table.add_row(
+            pair.centre,
+            pair.neighbour,
+            _number(pair.cutoff_A),
+            _number(pair.coordination_number),
+            _number(pair.coordination_spread),
+        )
+    console.print(table)
+    for part in document.spectrum:
+        console.print(f"{part.species}: mean frequency {part.mean_frequency_THz:.2f} THz", highlight=False)
+    for warning in document.warnings:
+        console.print(f"warning: {warning}", highlight=False, markup=False)
