@@ -137,7 +137,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     shown = RichTable()
     names = [name for name in rows[0] if name != "suspicious"]
     for name in names:
-        shown.add_column(name.replace("_eV_per_", " / eV/").replace("_", " "))
+        shown.add_column(name.replace("_eV_per_", " / eV/").replace("_", " "), overflow="fold")
     for row in rows:
         cells = [f"{row[name]:.4f}" if isinstance(row[name], float) else str(row[name]) for name in names]
         shown.add_row(*("-" if cell == "None" else cell for cell in cells))
