@@ -25,7 +25,15 @@ def mongo_settings() -> Iterator[Settings]:
 
     folder = Path(tempfile.mkdtemp(prefix="sse-test-"))
     settings = Settings(
-        data_directory=folder, work_directory=folder / "work", database_name="test", workers=1
+        # said explicitly, so that a database of the user's environment is never emptied by a test
+        database_uri=None,
+        api_database_uri=None,
+        api_key=None,
+        data_directory=folder,
+        work_directory=folder / "work",
+        database_name="test",
+        database_timeout_s=30,
+        workers=1,
     )
     server = EmbeddedServer.from_settings(settings)
     server.start()
