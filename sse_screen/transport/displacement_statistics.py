@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 # Windows of one lag and piece from which fourth moments are taken; means use all of them.
-_MAXIMUM_WINDOWS = 40_000
+_MAXIMUM_WINDOWS = 400_000
 _PAIRS = np.array([(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)])
 
 
@@ -130,7 +130,8 @@ def pooled_curve(pieces: Sequence[FloatArray], lags: IntArray) -> FloatArray:
 
 def _fourth_moment(parts: FloatArray, lag: int) -> FloatArray:
     """Return the mean of q qᵀ over some windows of (3, n_frames, n_ions) displacements, shape (6, 6)."""
-    stride = max(1, (parts.shape[1] - lag) * parts.shape[2] // _MAXIMUM_WINDOWS)
+    # Windows that overlap by three quarters tell next to nothing new, and no hop falls between them.
+    stride = max(1, lag // 4, (parts.shape[1] - lag) * parts.shape[2] // _MAXIMUM_WINDOWS)
     steps = (parts[:, lag::stride] - parts[:, :-lag:stride]).reshape(3, -1)
     products = steps[_PAIRS[:, 0]] * steps[_PAIRS[:, 1]]
     return np.asarray(products @ products.T / products.shape[1])

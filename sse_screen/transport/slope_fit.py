@@ -14,6 +14,8 @@ _ITERATIONS = 5
 _VIBRATION_FRAMES = 3.0
 # Joint standard errors within which an early start agrees; set on walks with known diffusivity.
 _AGREEMENT = 1.5
+# Part of the squared disagreement of later starts that the fit's own variance already stands for.
+_EXPECTED_DISAGREEMENT = 0.3
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def scan_starts(
     and two squared hops. If a fit from half a squared hop, where correlation shows most and noise least,
     agrees with it within 1.5 joint standard errors (nested generalised least squares: the variance of the
     difference is the difference of the variances), the hops are taken as uncorrelated and the start moves
-    down to one squared hop. Disagreement of later starts beyond one joint error is added to the variance.
+    down to one squared hop. Squared disagreement of later starts beyond 0.3 of its variance is added.
 
     Parameters
     ----------
@@ -266,7 +268,8 @@ def _scan(
     deviations = [_deviation(chosen, fit) for fit in later]
     left = 0.0
     for fit in later:
-        excess = np.log(fit.slope / chosen.slope) ** 2 - _difference_variance(chosen, fit)
+        expected = _EXPECTED_DISAGREEMENT * _difference_variance(chosen, fit)
+        excess = np.log(fit.slope / chosen.slope) ** 2 - expected
         left = max(left, min(float(excess), fit.log_variance))
     return StartScan(
         fit=chosen,

@@ -8,7 +8,8 @@ from sse_screen.transport.ensemble import Ensemble
 from sse_screen.transport.synthetic import LatticeGas, uncorrelated_hops, vibrations
 
 IONS = 24
-REPEATS = 220
+REPEATS = 200
+FRAMES = 800
 # Slope in Å² per attempt per ion of LatticeGas(24 ions, 4³ sites, back weight 5): 4000 runs of 400 attempts
 # an ion, lags 20 to 60, seed 1; test_lattice_gas_reference derives it again from another seed.
 LATTICE_GAS_SLOPE = 0.9693
@@ -17,7 +18,7 @@ HOP_A = 2.0
 
 def independent_walks(jumps, seed):
     generator = np.random.default_rng(seed)
-    moved, diffusivity = uncorrelated_hops(REPEATS, IONS, 1200, jumps, generator, HOP_A)
+    moved, diffusivity = uncorrelated_hops(REPEATS, IONS, FRAMES, jumps, generator, HOP_A)
     return moved + vibrations(moved.shape, 0.15, 3.0, generator), diffusivity
 
 
@@ -25,8 +26,8 @@ def correlated_walks(jumps, seed):
     """Back-jumps and blocked sites; `jumps` counts what is left of them in the long run."""
     generator = np.random.default_rng(seed)
     attempts = round(jumps * HOP_A**2 / LATTICE_GAS_SLOPE)
-    moved = LatticeGas(IONS).run(REPEATS, attempts + 1, 1, generator).repeat(2, axis=1)
-    return moved + vibrations(moved.shape, 0.15, 3.0, generator), LATTICE_GAS_SLOPE / IONS / 2 / 6
+    moved = LatticeGas(IONS).run(REPEATS, attempts + 1, 1, generator)
+    return moved + vibrations(moved.shape, 0.15, 3.0, generator), LATTICE_GAS_SLOPE / IONS / 6
 
 
 def fitted(piece):
