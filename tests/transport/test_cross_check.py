@@ -36,7 +36,7 @@ def kinisi_diffusivity(moved, start_frames):
         start_dt=start_frames * scipp.Unit("ps"),
         progress=False,
         n_samples=200,
-        random_state=np.random.RandomState(0),  # noqa: NPY002 - kinisi takes no Generator
+        random_state=np.random.RandomState(0),
     )
     return float(np.mean(found.D.values)) * 1e4
 
