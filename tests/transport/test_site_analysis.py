@@ -1,6 +1,7 @@
 """The whole way from trajectories of known walks to sites and jumps."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,73 @@ def test_all_mobile_and_foreign_structures() -> None:
         analyse_sites([trajectory, lithium], "Li")
     with pytest.raises(InputError, match="no site"):
         analyse_sites([trajectory], "Li", options=SiteOptions(minimum_occupancy=50.0))
+
+
+def test_two_frames_and_one_frame() -> None:
+    trajectory = walk(n_frames=20, probability=0.0)
+    two = analyse_sites([trajectory[:2]], "Li", structure=parent())
+    assert len(two.jumps) == 0
+    assert two.visits.truncated_start.all()
+    with pytest.raises(InputError, match="one frame"):
+        analyse_sites([trajectory[:1]], "Li", structure=parent())
+
+
+def test_a_breathing_cell_gives_the_same_jumps() -> None:
+    trajectory = walk(n_frames=300, seed=5)
+    scale = 1 + 0.01 * np.sin(np.arange(300) / 10)
+    breathing = Trajectory(
+        positions=trajectory.positions * scale[:, None, None],
+        cells=trajectory.cells * scale[:, None, None],
+        species=trajectory.species,
+        times_ps=trajectory.times_ps,
+        unwrapped=False,
+    )
+    still = analyse_sites([trajectory], "Li", structure=parent())
+    found = analyse_sites([breathing], "Li", structure=parent())
+    np.testing.assert_array_equal(found.jumps.frame, still.jumps.frame)
+    np.testing.assert_array_equal(found.jumps.destination, still.jumps.destination)
+
+
+def test_an_ion_gas_is_told_from_a_crystal() -> None:
+    rng = np.random.default_rng(0)
+    crystal = walk(n_frames=200)
+    gas = crystal.positions.copy()
+    gas[:, :27] = np.cumsum(rng.normal(0, 0.6, (200, 27, 3)), axis=0) % 9.0
+    molten = Trajectory(
+        positions=gas,
+        cells=crystal.cells,
+        species=crystal.species,
+        times_ps=crystal.times_ps,
+        unwrapped=False,
+    )
+    found = analyse_sites([molten], "Li", structure=parent())
+    assert any("do not describe them" in text for text in found.warnings)
+
+
+def reference_folder() -> Path:
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "shared" / "reference").is_dir():
+            return folder / "shared" / "reference"
+    pytest.skip("reference data not found: ../shared/reference is absent")
+
+
+def test_li6ps5cl_of_the_reference_has_its_sites_and_its_tetrahedra() -> None:
+    """Li6PS5Cl at 500 K: 48h and new places in the cages, every P in four S, four in five S at a P."""
+    from sse_screen.dynamics.readers import ReadOptions, read_trajectory
+    from sse_screen.transport.structure_functions import coordination_statistics
+
+    folder = reference_folder()
+    options = ReadOptions(time_step_fs=2.0, steps_per_frame=50)
+    trajectory = read_trajectory(folder / "trajectories" / "example_XDATCAR.gz", options=options)
+    crystal = Structure.from_file(folder / "structures" / "Li6PS5Cl_F-43m_OBELiX-122.cif")
+    found = analyse_sites([trajectory], "Li", structure=crystal)
+    assert found.sites.types.count("48h") == 8 * 48
+    assert set(found.sites.types) == {"48h", "i-48h", "i-16e"}
+    # 100 fs between frames is too sparse for jumps of 0.2 ps, and that is said.
+    assert any("last a single frame" in text for text in found.warnings)
+    arrays = trajectory.positions, trajectory.cells, trajectory.species
+    assert coordination_statistics(*arrays, ("P", "S"), 3.0) == (4.0, 0.0, {4: 1.0})
+    assert coordination_statistics(*arrays, ("S", "P"), 3.0).fractions == pytest.approx({0: 0.2, 1: 0.8})
 
 
 def test_density_and_paths_come_along() -> None:
