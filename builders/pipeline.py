@@ -8,6 +8,8 @@ from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
+from sse_screen.builders.site_network import SiteNetworkBuilder
+from sse_screen.builders.structure_function import StructureFunctionBuilder
 from sse_screen.builders.vibrational_free_energy import VibrationalFreeEnergyBuilder
 from sse_screen.exceptions import InputError
 
@@ -19,6 +21,8 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     ConfigurationalFreeEnergyBuilder,
     ConfigurationBuilder,
     VibrationalFreeEnergyBuilder,
+    SiteNetworkBuilder,
+    StructureFunctionBuilder,
 )
 
 

@@ -10,15 +10,18 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from sse_screen.documents import site_network_parts as parts
-from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity
+from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity, Verdict
 from sse_screen.documents.diffusivity import DynamicsConditions, common_group
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.exceptions import InputError
 from sse_screen.transport.jump_statistics import back_jump_fraction, barrier_from_rates, correlation_factor
 from sse_screen.transport.jumps import SiteRadii
 from sse_screen.transport.network import graph_order_parameter, superbasins
 from sse_screen.transport.site_analysis import SiteAnalysis, SiteOptions, analyse_sites
 
+#: fewer frames, all replicas together, show no density to find sites in
+MINIMUM_FRAMES = 20
 _NUMBER: JsonDict = {"unit": "1"}
 _PICOSECONDS: JsonDict = {"unit": "ps"}
 _ANGSTROM: JsonDict = {"unit": "angstrom"}
@@ -31,18 +34,28 @@ class SiteNetwork(Document):
     mobile_ion: str = Field(description="Mobile species")
     temperature_K: float = Field(description="Temperature", gt=0, json_schema_extra={"unit": "K"})
     n_ions: int = Field(description="Mobile ions in the cell", json_schema_extra=_NUMBER)
+    verdict: Verdict = Field(
+        description="ok; upper_limit: no jump was seen; refused: the trajectories show no sites, see reasons"
+    )
+    reasons: list[str] = Field(default_factory=list, description="Why the verdict is not ok")
     n_sites: int = Field(description="Sites in the cell", json_schema_extra=_NUMBER)
     n_jumps: int = Field(description="Jumps seen", json_schema_extra=_NUMBER)
     n_replicas: int = Field(description="Trajectories pooled", json_schema_extra=_NUMBER)
     total_time_ps: float = Field(description="Length of all together", json_schema_extra=_PICOSECONDS)
-    inner_radius_A: float = Field(description="An ion this close has arrived", json_schema_extra=_ANGSTROM)
-    outer_radius_A: float = Field(description="An ion this far has left", json_schema_extra=_ANGSTROM)
-    lattice_A: list[list[float]] = Field(description="Mean cell, rows", json_schema_extra=_ANGSTROM)
-    site_types: list[parts.SiteTypeSummary] = Field(description="By type")
-    sites: list[parts.SiteSummary] = Field(description="One by one")
-    rates: list[parts.JumpRateSummary] = Field(description="Between all types of sites")
+    inner_radius_A: float | None = Field(
+        None, description="An ion this close has arrived", json_schema_extra=_ANGSTROM
+    )
+    outer_radius_A: float | None = Field(
+        None, description="An ion this far has left", json_schema_extra=_ANGSTROM
+    )
+    lattice_A: list[list[float]] = Field(
+        default_factory=list, description="Mean cell, rows", json_schema_extra=_ANGSTROM
+    )
+    site_types: list[parts.SiteTypeSummary] = Field(default_factory=list, description="By type")
+    sites: list[parts.SiteSummary] = Field(default_factory=list, description="One by one")
+    rates: list[parts.JumpRateSummary] = Field(default_factory=list, description="Between all types of sites")
     edges: list[parts.JumpEdge] = Field(
-        description="Jump matrix, periodic images apart, pairs without jumps left out"
+        default_factory=list, description="Jump matrix, periodic images apart, pairs without jumps left out"
     )
     back_jump_fraction: Quantity = Field(
         description="Share of jumps undone by the next one within back_jump_time_ps",
@@ -56,22 +69,23 @@ class SiteNetwork(Document):
         description="That of independent jumps; times the correlation factor it is the tracer's",
         json_schema_extra={"unit": "cm2/s"},
     )
-    percolation: parts.Percolation = Field(
-        description="Of the jump network; thresholds in jumps of the weakest edge that is needed"
+    percolation: parts.Percolation | None = Field(
+        None, description="Of the jump network; thresholds in jumps of the weakest edge that is needed"
     )
-    superbasins: list[parts.SuperbasinSummary] = Field(description="Largest first")
-    graph_order_parameter: float = Field(
+    superbasins: list[parts.SuperbasinSummary] = Field(default_factory=list, description="Largest first")
+    graph_order_parameter: float | None = Field(
+        None,
         description="Chapman 2022 with exponent 1 and jump counts as weights; lower is better connected",
         json_schema_extra=_NUMBER,
     )
-    graph_order_parameter_cubed: float = Field(
-        description="The same with exponent 3, the scale of Grieder 2024", json_schema_extra=_NUMBER
+    graph_order_parameter_cubed: float | None = Field(
+        None, description="The same with exponent 3, the scale of Grieder 2024", json_schema_extra=_NUMBER
     )
-    density: parts.DensitySummary = Field(description="Probability density")
+    density: parts.DensitySummary | None = Field(None, description="Probability density")
     migration_barriers: list[parts.MigrationBarrier] = Field(
-        description="Along the smoothed density, lowest first"
+        default_factory=list, description="Along the smoothed density, lowest first"
     )
-    warnings: list[str] = Field(description="What makes the numbers worth less")
+    warnings: list[str] = Field(default_factory=list, description="What makes the numbers worth less")
 
     @classmethod
     def of(
@@ -120,6 +134,8 @@ class SiteNetwork(Document):
         return cls(
             mobile_ion=mobile_ion,
             temperature_K=temperature_K,
+            verdict="ok" if len(jumps) else "upper_limit",
+            reasons=[] if len(jumps) else ["no jump was seen"],
             n_ions=analysis.n_ions,
             n_sites=len(analysis.sites),
             n_jumps=len(jumps),
@@ -148,6 +164,57 @@ class SiteNetwork(Document):
             density=parts.density_summary(analysis, isosurface_per_A3),
             migration_barriers=parts.migration_barriers(analysis, temperature_K),
             warnings=list(analysis.warnings),
+            **more,
+        )
+
+    @classmethod
+    def refused(
+        cls,
+        trajectories: Sequence[Trajectory],
+        mobile_ion: str,
+        temperature_K: float,
+        reason: str,
+        *,
+        back_jump_time_ps: float = 2.0,
+        **more: Any,
+    ) -> Self:
+        """Say why there is no network.
+
+        Parameters
+        ----------
+        trajectories : sequence of Trajectory
+            What was looked at.
+        mobile_ion : str
+            Mobile species.
+        temperature_K : float
+            Temperature.
+        reason : str
+            Why they show no sites.
+        back_jump_time_ps : float
+            Time within which a reversal would have counted as a back-jump, ps.
+        **more : Any
+            Fields of a derived class.
+
+        Returns
+        -------
+        SiteNetwork
+            The document, its quantities refused for that reason.
+        """
+        nothing = Quantity(unit="1", verdict="refused", reasons=[reason])
+        return cls(
+            mobile_ion=mobile_ion,
+            temperature_K=temperature_K,
+            verdict="refused",
+            reasons=[reason],
+            n_ions=trajectories[0].species.count(mobile_ion),
+            n_sites=0,
+            n_jumps=0,
+            n_replicas=len(trajectories),
+            total_time_ps=sum(float(t.times_ps[-1] - t.times_ps[0]) for t in trajectories),
+            back_jump_fraction=nothing,
+            back_jump_time_ps=back_jump_time_ps,
+            correlation_factor=nothing,
+            random_walk_diffusivity=nothing.model_copy(update={"unit": "cm2/s"}),
             **more,
         )
 
@@ -189,6 +256,8 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
     ) -> Self:
         """Pool replicas and find sites and jumps; the starting structure gives the host sites.
 
+        Trajectories that show no sites give a refused document with the reason.
+
         Parameters
         ----------
         outputs : sequence of MolecularDynamicsOutput
@@ -214,33 +283,37 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         Raises
         ------
         InputError
-            When the runs do not belong together, or no site is found.
+            When the runs do not belong together, or an option is no valid one.
         """
         from pymatgen.core import Structure
 
         group = common_group(outputs)
         first = outputs[0]
+        common: dict[str, Any] = {
+            **group,
+            **first.model_dump(include={"material_name", "formula", "chemical_system", "elements"}),
+            "id": cls.id_of(group),
+            "potential": first.potential,
+            "protocol": DynamicsConditions.of(first),
+            "back_jump_time_ps": back_jump_time_ps,
+        }
         if options.get("radii") is not None:
             options["radii"] = SiteRadii(*options["radii"])
-        analysis = analyse_sites(
-            trajectories,
-            first.mobile_ion,
-            structure=Structure.from_dict(first.structure),
-            options=SiteOptions(**options),
-        )
+        chosen = SiteOptions(**options)
+        if (n_frames := sum(map(len, trajectories))) < MINIMUM_FRAMES:
+            reason = f"{n_frames} frames are too few; sites need at least {MINIMUM_FRAMES}"
+            return cls.refused(trajectories, reason=reason, **common)
+        structure = Structure.from_dict(first.structure)
+        try:
+            analysis = analyse_sites(trajectories, first.mobile_ion, structure=structure, options=chosen)
+        except InputError as error:
+            return cls.refused(trajectories, reason=str(error), **common)
         return cls.of(
             analysis,
-            group.pop("mobile_ion"),
-            group.pop("temperature_K"),
-            back_jump_time_ps=back_jump_time_ps,
             isosurface_per_A3=isosurface_per_A3,
             radii_A=radii_A,
             confidence=confidence,
-            id=cls.id_of(common_group(outputs)),
-            **group,
-            **first.model_dump(include={"material_name", "formula", "chemical_system", "elements"}),
-            potential=first.potential,
-            protocol=DynamicsConditions.of(first),
+            **common,
         )
 
 

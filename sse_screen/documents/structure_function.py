@@ -11,7 +11,7 @@ from ase.data import atomic_masses, atomic_numbers
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity
+from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Verdict
 from sse_screen.documents.diffusivity import DynamicsConditions, common_group
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
@@ -24,6 +24,10 @@ from sse_screen.transport.structure_functions import (
     vibrational_density_of_states,
 )
 
+#: fewer frames, all replicas together, make distributions of noise
+MINIMUM_FRAMES = 20
+#: fewer frames of a replica give no spectrum
+MINIMUM_SPECTRUM_FRAMES = 4
 _NUMBER: JsonDict = {"unit": "1"}
 _ANGSTROM: JsonDict = {"unit": "angstrom"}
 _MODES: JsonDict = {"unit": "1/THz"}
@@ -67,6 +71,10 @@ class StructureFunctions(Document):
     """Structure and vibrations at one temperature, whatever the trajectories came from."""
 
     temperature_K: float = Field(description="Temperature", gt=0, json_schema_extra={"unit": "K"})
+    verdict: Verdict = Field(description="ok, or unresolved: too few frames for the distributions")
+    reasons: list[str] = Field(
+        default_factory=list, description="Why the verdict is not ok, or why there is no spectrum"
+    )
     n_frames: int = Field(description="Frames of all trajectories", json_schema_extra=_NUMBER)
     n_frames_of_distributions: int = Field(
         description="Frames, evenly spread, that the distributions are averaged over",
@@ -124,15 +132,24 @@ class StructureFunctions(Document):
         if any(part.species != species for part in trajectories):
             raise InputError("the trajectories hold different atoms or another order of atoms")
         n_frames = sum(len(part) for part in trajectories)
+        verdict, reasons = _judge(n_frames)
         stride = max(1, -(-n_frames // maximum_frames))
         positions = np.concatenate([part.positions[::stride] for part in trajectories])
         cells = np.concatenate([part.cells[::stride] for part in trajectories])
         pairs = []
         for first, second in combinations_with_replacement(sorted(set(species)), 2):
             pairs += _distributions(positions, cells, species, (first, second), maximum_radius_A, bin_width_A)
-        frequencies, spectrum, warnings = _spectrum(trajectories, resolution_THz)
+        frequencies: list[float] = []
+        spectrum: list[SpeciesSpectrum] = []
+        warnings: list[str] = []
+        if missing := _why_no_spectrum(trajectories):
+            reasons.append(missing)
+        else:
+            frequencies, spectrum, warnings = _spectrum(trajectories, resolution_THz)
         return cls(
             temperature_K=temperature_K,
+            verdict=verdict,
+            reasons=reasons,
             n_frames=n_frames,
             n_frames_of_distributions=len(positions),
             pair_distributions=pairs,
@@ -208,6 +225,25 @@ class StructureFunctionDoc(StructureFunctions, DerivedDocument):
         return document
 
 
+def _judge(n_frames: int) -> tuple[Verdict, list[str]]:
+    """Say whether there are frames enough, and why not."""
+    if n_frames >= MINIMUM_FRAMES:
+        return "ok", []
+    reason = f"{n_frames} frames are too few; distributions need at least {MINIMUM_FRAMES}"
+    return "unresolved", [reason]
+
+
+def _why_no_spectrum(trajectories: Sequence[Trajectory]) -> str | None:
+    """Say what the trajectories lack for a spectrum, or None."""
+    if any(part.velocities is None for part in trajectories):
+        return "no spectrum: velocities were not stored"
+    if (shortest := min(map(len, trajectories))) < MINIMUM_SPECTRUM_FRAMES:
+        return f"no spectrum: a replica has {shortest} frames; it needs at least {MINIMUM_SPECTRUM_FRAMES}"
+    if not any(np.any(part.velocities) for part in trajectories):
+        return "no spectrum: all velocities are zero"
+    return None
+
+
 def _distributions(
     positions: np.ndarray,
     cells: np.ndarray,
@@ -245,8 +281,6 @@ def _spectrum(
     trajectories: Sequence[Trajectory], resolution_THz: float
 ) -> tuple[list[float], list[SpeciesSpectrum], list[str]]:
     """Mean density of states of the replicas up to where it ends."""
-    if any(part.velocities is None for part in trajectories):
-        return [], [], []
     step_fs = 1000 * common_time_step(trajectories)
     shortest = min(len(part) for part in trajectories)
     resolution = max(resolution_THz, 1000.0 / (shortest * step_fs))

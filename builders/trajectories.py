@@ -1,0 +1,66 @@
+"""What builders of documents from molecular-dynamics trajectories share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from sse_screen.builders.base import DerivedBuilder, Group, group_by
+from sse_screen.database.blobs import BlobStore
+from sse_screen.documents.diffusivity import group_of
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.dynamics.trajectory_file import read_trajectory_file
+
+_NOT_USED = {"kind", "structure", "inputs", "versions", "n_steps", "potential_time_s", "total_time_s"}
+
+
+class TrajectoryBuilder(DerivedBuilder):
+    """One document a material, potential, mobile ion, protocol and temperature.
+
+    Replicas are pooled. Of runs with the same seed, which begin alike, only the longest counts.
+    """
+
+    source_filter: ClassVar[dict[str, Any]] = {"output.kind": "molecular_dynamics"}
+    # the structure is fixed by the calculation's key
+    used_fields: ClassVar[tuple[str, ...]] = tuple(
+        name for name in MolecularDynamicsOutput.model_fields if name not in _NOT_USED
+    )
+    extra_fields: ClassVar[tuple[str, ...]] = tuple(sorted(_NOT_USED))
+
+    def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
+        """Gather the runs of each group, the longest of each seed."""
+        for group in group_by((group_of(source["output"]), source) for source in sources):
+            longest: dict[int, dict[str, Any]] = {}
+            for member in sorted(group.members, key=_length):
+                longest[member["output"]["seed"]] = member
+            yield Group(group.key, list(longest.values()))
+
+    def read_runs(
+        self, sources: list[dict[str, Any]]
+    ) -> tuple[list[MolecularDynamicsOutput], list[Trajectory]]:
+        """Read the runs of one group with their trajectories.
+
+        Parameters
+        ----------
+        sources : list of dict
+            Members of the group.
+
+        Returns
+        -------
+        outputs : list of MolecularDynamicsOutput
+            The runs.
+        trajectories : list of Trajectory
+            Their production parts, in the same order.
+        """
+        blobs = BlobStore(self.database)
+        outputs = [MolecularDynamicsOutput.model_validate(source["output"]) for source in sources]
+        trajectories = [
+            read_trajectory_file(blobs.get(output.trajectory.sha256), output.protocol.n_equilibration_frames)
+            for output in outputs
+        ]
+        return outputs, trajectories
+
+
+def _length(source: dict[str, Any]) -> tuple[float, str]:
+    return float(source["output"]["protocol"]["production_ps"]), source["uuid"]
