@@ -107,7 +107,7 @@ def enumerate_command(
     space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
     numbers = space.count()
     require_at_most(numbers, limit)
-    orderings = merge_by_fingerprint(space) if merge_equal_distances else space.enumerate()
+    orderings = merge_by_fingerprint(space) if merge_equal_distances else space.enumerate(numbers)
     _report(space, numbers, _with_energies(space, orderings, ewald, lowest_ewald), output, as_json)
 
 

@@ -111,7 +111,7 @@ def enumerate_orderings(
     if seed is None:
         require_at_most(numbers, limit)
     if numbers.unique <= limit:
-        return space.enumerate()
+        return space.enumerate(numbers)
     return space.sample(limit, np.random.default_rng(seed))
 
 

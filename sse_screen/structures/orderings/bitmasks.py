@@ -15,7 +15,7 @@ class BitLayout:
     Attributes
     ----------
     classes : ndarray of int, shape (n,)
-        Class of every vertex, in ascending order.
+        Class of every vertex.
     """
 
     classes: np.ndarray

@@ -27,11 +27,14 @@ class SitePool:
         Indices in the structure.
     counts : dict of str to int
         Species to number, vacancies excluded.
+    parts : tuple of tuple of int
+        The same sites, sublattice by sublattice, small ones first.
     """
 
     label: str
     sites: tuple[int, ...]
     counts: dict[str, int]
+    parts: tuple[tuple[int, ...], ...]
 
     @property
     def n_vacancies(self) -> int:
@@ -175,7 +178,8 @@ def _pool(group: list[Sublattice], value: int | Mapping[str, int]) -> SitePool:
             f"{vacancies} empty, but this sublattice is full in the crystal; the numbers "
             "must add up to the number of sites"
         )
-    return SitePool(label, sites, {species: number for species, number in counts.items() if number})
+    parts = tuple(sorted((sub.sites for sub in group), key=lambda part: (len(part), part)))
+    return SitePool(label, sites, {species: number for species, number in counts.items() if number}, parts)
 
 
 def _pool_from_mean(sublattice: Sublattice) -> SitePool:
@@ -192,6 +196,5 @@ def _pool_from_mean(sublattice: Sublattice) -> SitePool:
             f"not whole numbers: choose them (such as --occupancy {sublattice.label}={nearest}) "
             "or take a larger cell"
         )
-    return SitePool(
-        sublattice.label, sublattice.sites, {name: number for name, number in counts.items() if number}
-    )
+    counts = {name: number for name, number in counts.items() if number}
+    return SitePool(sublattice.label, sublattice.sites, counts, (sublattice.sites,))

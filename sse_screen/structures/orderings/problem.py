@@ -17,7 +17,7 @@ class OrderingProblem:
     Attributes
     ----------
     classes : ndarray of int, shape (n,)
-        Class of every vertex, in ascending order.
+        Class of every vertex.
     targets : tuple of int
         Number of vertices to choose in every class.
     conflicts : ndarray of bool, shape (n, n)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sse_screen.exceptions import InputError
+from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.structures.orderings.bitmasks import BitLayout
 from sse_screen.structures.orderings.charges import states_of_neutral_cell
 from sse_screen.structures.orderings.counting import FrontierSum, OrderingCount, count
@@ -184,7 +185,34 @@ class OrderingSpace:
     @cached_property
     def layout(self) -> BitLayout:
         """Bits of the vertices in packed sets."""
-        return BitLayout(self.problem.classes)
+        return BitLayout(self._parts)
+
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        """Class of every vertex when the sublattices of a pool are told apart."""
+        part_of = {
+            (number, site): part
+            for number, (pool, _) in enumerate(self._classes)
+            for part, sites in enumerate(pool.parts)
+            for site in sites
+        }
+        keys = [
+            (number, part_of[number, site])
+            for number, site in zip(self.problem.classes.tolist(), self.vertex_sites.tolist(), strict=True)
+        ]
+        numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
+        return np.array([numbers[key] for key in keys], dtype=np.int64)
+
+    def _splits(self) -> Iterator[tuple[int, ...]]:
+        """All ways to share the numbers of ions out over the sublattices of the pools."""
+        shares = []
+        for pool, species in self._classes:
+            sizes = [len(part) for part in pool.parts]
+            heads = product(*(range(min(size, pool.counts[species]) + 1) for size in sizes[:-1]))
+            found = [(*head, pool.counts[species] - sum(head)) for head in heads]
+            shares.append([share for share in found if 0 <= share[-1] <= sizes[-1]])
+        for choice in product(*shares):
+            yield tuple(number for share in choice for number in share)
 
     @cached_property
     def key(self) -> str:
@@ -278,7 +306,7 @@ class OrderingSpace:
             Sizes of the orbits.
         """
         inverses = np.argsort(self.problem.permutations, axis=1)
-        own_bits = [self.layout.pack((self.problem.classes == c)[None])[0] for c in range(len(self._classes))]
+        own_bits = [self.layout.pack((self._parts == part)[None])[0] for part in np.unique(self._parts)]
         representatives, degeneracies = np.empty_like(sets), np.empty(len(sets), dtype=np.int64)
         step = max(1, 2**24 // max(1, inverses.size))
         for start in range(0, len(sets), step):
@@ -295,16 +323,34 @@ class OrderingSpace:
             degeneracies[start : start + step] = len(inverses) // best.sum(axis=1)
         return representatives, degeneracies
 
-    def enumerate(self) -> Iterator[Ordering]:
+    def enumerate(self, expected: OrderingCount | None = None) -> Iterator[Ordering]:
         """Enumerate the symmetry-unique orderings, streaming.
+
+        Parameters
+        ----------
+        expected : OrderingCount, optional
+            The exact count, to be compared with what was enumerated.
 
         Yields
         ------
         Ordering
             One for every orbit.
+
+        Raises
+        ------
+        SseScreenError
+            In the end, if the enumeration is not the expected one.
         """
+        unique = labelled = 0
         for sets, degeneracies in self.enumerate_sets():
+            unique += len(sets)
+            labelled += int(degeneracies.sum())
             yield from self.orderings(sets, degeneracies, degeneracies.tolist())
+        if expected is not None and (labelled, unique) != (expected.labelled, expected.unique):
+            raise SseScreenError(
+                f"{unique:,} orderings ({labelled:,} labelled) were enumerated, but Burnside's count is "
+                f"{expected.unique:,} ({expected.labelled:,}): do not use them, and report this crystal"
+            )
 
     def enumerate_sets(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Enumerate in chunks of arrays.
@@ -319,10 +365,13 @@ class OrderingSpace:
         if self.problem.size == 0:
             yield np.zeros((1, 0), dtype=bool), np.ones(1, dtype=np.int64)
             return
-        for words, degeneracies in Enumerator(self.problem).orbits():
-            for start in range(0, len(words), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                yield self.layout.unpack(words[part]), degeneracies[part]
+        # symmetry keeps sublattices apart, so every split of a pool is a smaller problem of its own
+        for targets in self._splits():
+            problem = replace(self.problem, classes=self._parts, targets=targets)
+            for words, degeneracies in Enumerator(problem).orbits():
+                for start in range(0, len(words), _CHUNK):
+                    part = slice(start, start + _CHUNK)
+                    yield self.layout.unpack(words[part]), degeneracies[part]
 
     def sample(self, n_samples: int, rng: np.random.Generator) -> Iterator[Ordering]:
         """Draw labelled orderings uniformly; equivalent draws are merged and their weights added.

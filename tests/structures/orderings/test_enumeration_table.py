@@ -98,3 +98,16 @@ def test_a_centred_cell_has_its_translations_in_the_group(cubic_llzo: Structure)
     half = count(OrderingSpace(primitive, {"24d": 3, "96h": 0}, check_charge=False).problem)
     assert (whole.group_order, half.group_order) == (96, 48)
     assert half.labelled == 220
+
+
+def test_a_pool_of_both_sublattices_holds_all_six_ratios(cubic_llzo: Structure) -> None:
+    """56 ions anywhere on 24d and 96h: exactly the six rows, 2.18 million orderings, in bounded memory."""
+    space = OrderingSpace(cubic_llzo, {"24d+96h": 56}, 2.0)
+    found = space.count()
+    assert found.labelled == sum(labelled for labelled, _ in TABLE.values()) == 209_109_000
+    assert found.unique == sum(unique for _, unique in TABLE.values()) == 2_180_436
+    totals: Counter[str] = Counter()
+    for sets, degeneracies in space.enumerate_sets():
+        totals["unique"] += len(sets)
+        totals["labelled"] += int(degeneracies.sum())
+    assert totals == {"unique": 2_180_436, "labelled": 209_109_000}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from sse_screen.exceptions import InputError
+from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.structures.orderings import (
+    OrderingCount,
     OrderingSpace,
     TooManyOrderingsError,
     count_orderings,
@@ -171,3 +172,21 @@ def test_nothing_to_choose_gives_one_ordering(argyrodite: Structure) -> None:
 def test_an_occupancy_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--occupancy"):
         parse_occupancy(text)
+
+
+def test_samples_of_a_pool_have_the_ids_of_its_enumeration(argyrodite: Structure) -> None:
+    occupancy = {"4a+4d": {"S": 3, "Cl": 5}}
+    listed = {
+        o.id: o.degeneracy for o in OrderingSpace(argyrodite, occupancy, check_charge=False).enumerate()
+    }
+    drawn = sample_orderings(argyrodite, occupancy, n_samples=300, seed=2, check_charge=False)
+    assert {o.id: o.degeneracy for o in drawn} == listed
+    assert sum(listed.values()) == comb(8, 3)
+
+
+def test_an_enumeration_that_misses_its_count_is_told(argyrodite: Structure) -> None:
+    space = OrderingSpace(argyrodite)
+    wrong = OrderingCount(labelled=37, unique=3, group_order=96)
+    with pytest.raises(SseScreenError, match="Burnside's count is 3"):
+        list(space.enumerate(wrong))
+    assert len(list(space.enumerate(space.count()))) == 2
