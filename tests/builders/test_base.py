@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,15 @@ def test_parallel_builds_the_same_and_records_failures(filled):
     report = run_builder(ToyBuilder(), processes=2)
     assert (report.built, report.failed) == (0, 1)
     assert "in from_numbers" in filled.toy_failures.find_one()["traceback"]
+
+
+def test_two_builders_at_once_leave_each_document_once(database):
+    insert(database, [toy_output(f"u{i:03d}", family=str(i // 2), number=float(i)) for i in range(200)])
+    with ThreadPoolExecutor(3) as threads:
+        reports = list(threads.map(lambda _: run_builder(ToyBuilder()), range(3)))
+    assert [report.failed for report in reports] == [0, 0, 0]
+    assert database.toy.count_documents({}) == len(database.toy.distinct("id")) == 100
+    assert build().built == 0
 
 
 def test_a_killed_worker_is_a_failure_not_a_silence(filled):
