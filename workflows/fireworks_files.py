@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sse_screen.database.stores import database_uri, launchpad
-from sse_screen.settings import Settings
+from sse_screen.settings import ENV_PREFIX, Settings
 
 _QUEUE_TEMPLATE = """\
 #!/bin/bash -l
@@ -59,7 +59,8 @@ def write_fireworks_files(settings: Settings, folder: Path) -> list[Path]:
     template = folder / "slurm_template.txt"
     prefix = Path(sys.executable).parent
     here = folder.resolve()
-    setup = f"source {prefix / 'activate'}; export OMP_NUM_THREADS=1 JOBFLOW_CONFIG_FILE={here}/jobflow.yaml"
+    config_files = f"JOBFLOW_CONFIG_FILE={here}/jobflow.yaml SSE_SCREEN_CONFIG_FILE={here}/sse_screen.yaml"
+    setup = f"source {prefix}/activate; export OMP_NUM_THREADS=1 {config_files}"
     files: dict[str, Any] = {
         "my_launchpad.yaml": pad,
         "my_fworker.yaml": {"name": "sse-screen", "category": "", "query": "{}", "env": {}},
@@ -78,11 +79,18 @@ def write_fireworks_files(settings: Settings, folder: Path) -> list[Path]:
             "pre_rocket": setup,
             "post_rocket": None,
         },
+        "sse_screen.yaml": _as_file(settings),
         "jobflow.yaml": {"JOB_STORE": {"docs_store": store}},
     }
     written = [_private(template, _QUEUE_TEMPLATE)]
     written += [_private(folder / name, yaml.safe_dump(content)) for name, content in files.items()]
     return written
+
+
+def _as_file(settings: Settings) -> dict[str, Any]:
+    """Give the settings as the content of a file, so that jobs find the same database and folders."""
+    prefix = len(ENV_PREFIX)
+    return {name[prefix:].lower(): value for name, value in settings.environment().items()}
 
 
 def _private(path: Path, text: str) -> Path:

@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from fastapi.testclient import TestClient
 
+ROOT = Path(__file__).parents[2]
 CAMPAIGN = {
     "name": "end-to-end",
     "molecular_dynamics": {
@@ -85,12 +87,29 @@ def test_a_report_of_nothing_is_a_clear_message(run):
     assert run("report", "--campaign", "nobody", status=2) == ""
 
 
-def test_files_for_plain_fireworks(run, tmp_path):
+def test_plain_fireworks_runs_a_job_with_the_files_written_for_it(run, tmp_path, database):
     names = {line.rsplit("/", 1)[-1] for line in run("fireworks-config", "fw").splitlines()}
     assert {"my_launchpad.yaml", "my_fworker.yaml", "my_qadapter.yaml", "jobflow.yaml"} <= names
     for path in (tmp_path / "fw").iterdir():
         assert path.stat().st_mode & 0o077 == 0
-    from fireworks import LaunchPad
-
-    pad = LaunchPad.from_file(str(tmp_path / "fw" / "my_launchpad.yaml"))
-    assert pad.fireworks.count_documents({}) == 0
+    campaign = {"name": "plain", "hulls": [{"space": ["Li", "Cl"], "entries": [{"prototype": "licl"}]}]}
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(campaign))
+    run("submit", "plain.yaml")
+    adapter = yaml.safe_load((tmp_path / "fw" / "my_qadapter.yaml").read_text())
+    exported = adapter["pre_rocket"].split("; ", 1)[1]  # what a batch script sets before it runs rlaunch
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    launch = (
+        f"{exported}; {sys.executable} -m fireworks.scripts.rlaunch_run -l {tmp_path}/fw/my_launchpad.yaml"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SSE_SCREEN_")}
+    done = subprocess.run(
+        ["bash", "-c", f"{launch} -w {tmp_path}/fw/my_fworker.yaml singleshot"],
+        cwd=elsewhere,
+        env=clean | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert database["outputs"].find_one()["output"]["formula"] == "LiCl", done.stdout
