@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sse_screen.potentials.matrix_product import multiply_add
 from sse_screen.potentials.vector_math import exact, sine_cosine, sums
 
 N_BASIS = 32
@@ -86,10 +87,9 @@ def angle_gradient(
     by_basis = np.empty((_BLOCK, N_BASIS), dtype=np.float32)
     for start in range(0, len(first), _BLOCK):
         stop = min(start + _BLOCK, len(first))
-        np.dot(gradient[start:stop], embedding, by_basis[: stop - start])
+        by_basis[: stop - start] = basis_gradient[start:stop]
+        multiply_add(gradient[start:stop], embedding, by_basis[: stop - start])
         for angle in range(start, stop):
-            for k in range(N_BASIS):
-                by_basis[angle - start, k] += basis_gradient[angle, k]
             by_angle = np.float32(0)
             for k in range(HALF_BASIS):
                 by_angle += frequencies[k] * (

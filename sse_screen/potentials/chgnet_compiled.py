@@ -6,19 +6,17 @@ is the order of additions. Geometry is in double precision, features in single p
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  (its BLAS is what the compiled products call)
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from sse_screen.potentials import basis_kernels, message_kernels
 from sse_screen.potentials.basis_kernels import N_BASIS
 from sse_screen.potentials.chgnet_weights import WIDTH, CHGNetWeights
 from sse_screen.potentials.evaluation import Evaluation
 from sse_screen.potentials.graph import CrystalGraph
+from sse_screen.potentials.matrix_product import multiply, multiply_add, product
 from sse_screen.potentials.prepared_layers import PreparedLayer, PreparedWeights
 
 _NONE_64 = np.zeros((0, WIDTH), dtype=np.float32)
@@ -60,8 +58,6 @@ class CompiledCHGNet:
         self.weights = weights
         self.prepared = PreparedWeights.of(weights)
         self.memory = _Workspace()
-        self._blas = ThreadpoolController().select(user_api="blas")
-        self._threaded = any(library["num_threads"] > 1 for library in self._blas.info())
 
     def __reduce__(self) -> tuple[type[CompiledCHGNet], tuple[CHGNetWeights]]:
         """Travel to another process as parameters only."""
@@ -80,12 +76,7 @@ class CompiledCHGNet:
         Evaluation
             Energies by site, derivatives by bond.
         """
-        with self._one_thread():
-            return _Pass(self, graph).run()
-
-    def _one_thread(self) -> AbstractContextManager[Any]:
-        """Keep the matrix products, which are small, from being shared out among threads."""
-        return self._blas.limit(limits=1) if self._threaded else nullcontext()
+        return _Pass(self, graph).run()
 
 
 class _Pass:
@@ -109,7 +100,7 @@ class _Pass:
         for depth in range(n_layers):
             self._convolve_atoms(depth, atoms)
             if depth == n_layers - 2:
-                magmoms = np.abs(atoms @ weights.magmom_weight + weights.magmom_bias)
+                magmoms = np.abs((atoms * weights.magmom_weight).sum(axis=1) + weights.magmom_bias)
             if depth < n_layers - 1 and self.n_angles:
                 self._convolve_bonds(depth, atoms)
         energies, gradient = _readout(weights, atoms)
@@ -133,8 +124,9 @@ class _Pass:
         basis_kernels.radial_basis(
             self.lengths, prepared.bond_frequencies, w.cutoff_A, w.smoothness, self.basis, self.slope
         )
-        self.bond_weights = np.matmul(self.basis, prepared.bond_weights, out=get("weights", graph.n_bonds))
-        self.short = self.basis[: self.n_short] @ prepared.bond_embedding
+        self.bond_weights = get("weights", graph.n_bonds)
+        multiply(self.basis, prepared.bond_weights, self.bond_weights)
+        self.short = product(self.basis[: self.n_short], prepared.bond_embedding)
 
     def _embed_angles(self) -> None:
         """Bases and features of angles, and weights of the short bonds."""
@@ -145,7 +137,7 @@ class _Pass:
         basis_kernels.radial_basis(
             lengths, prepared.short_frequencies, w.short_cutoff_A, w.smoothness, basis, self.short_slope
         )
-        self.short_weights = basis @ prepared.short_weights
+        self.short_weights = product(basis, prepared.short_weights)
         units = graph.bond_vectors[: self.n_short] / lengths[:, None]
         self.directions = units[graph.short_bond] * graph.short_sign[:, None]
         self.angle_basis = get("angle_basis", self.n_angles, N_BASIS)
@@ -158,7 +150,8 @@ class _Pass:
             self.angle_basis,
             self.per_sine,
         )
-        self.angles = np.matmul(self.angle_basis, prepared.angle_embedding, out=get("angles", self.n_angles))
+        self.angles = get("angles", self.n_angles)
+        multiply(self.angle_basis, prepared.angle_embedding, self.angles)
 
     def _kept(self, kind: str, depth: int, rows: int, *, slope: bool = True) -> dict[str, NDArray]:
         """Arrays of one layer that its way back needs."""
@@ -178,15 +171,15 @@ class _Pass:
         layer, graph, n_short = self.prepared.atom_layers[depth], self.graph, self.n_short
         center, bond, neighbor = layer.blocks
         by_bond = self.memory.get("by_bond", graph.n_bonds, 2 * WIDTH)
-        np.matmul(self.short, bond, out=by_bond[:n_short])
-        np.matmul(self.basis[n_short:], layer.own, out=by_bond[n_short:])
+        multiply(self.short, bond, by_bond[:n_short])
+        multiply(self.basis[n_short:], layer.own, by_bond[n_short:])
         total = self.memory.zeros("total", graph.n_atoms)
         message_kernels.convolution(
             _NONE_64,
             _NO_WEIGHT,
-            atoms @ center + layer.bias,
+            product(atoms, center) + layer.bias,
             graph.edge_center,
-            atoms @ neighbor,
+            product(atoms, neighbor),
             graph.edge_neighbor,
             by_bond,
             graph.edge_bond,
@@ -199,16 +192,16 @@ class _Pass:
             out=total,
             **self._kept("atom", depth, self.n_edges),
         )
-        atoms += total @ layer.out
+        multiply_add(total, layer.out, atoms)
 
     def _projections(self, layer: PreparedLayer, atoms: NDArray) -> tuple[NDArray, NDArray]:
         """What a short edge gives to its angles: first with the centre and the bias, and second."""
         first, second, _, center = layer.blocks
         graph = self.graph
-        of_center = atoms @ center + layer.bias
-        x = (self.short @ first)[graph.short_bond]
+        of_center = product(atoms, center) + layer.bias
+        x = product(self.short, first)[graph.short_bond]
         x += of_center[graph.short_center]
-        return x, self.short @ second
+        return x, product(self.short, second)
 
     def _convolve_bonds(self, depth: int, atoms: NDArray) -> None:
         """Update the short bonds, then the angles, in place."""
@@ -233,7 +226,7 @@ class _Pass:
             out=total,
             **self._kept("bond", depth, self.n_angles),
         )
-        self.short += (total * self.short_weights) @ layer.out
+        multiply_add(total * self.short_weights, layer.out, self.short)
         if depth < len(self.prepared.angle_layers):
             layer = self.prepared.angle_layers[depth]
             x, y = self._projections(layer, atoms)
@@ -266,7 +259,7 @@ class _Pass:
         by_neighbor = zeros("by_neighbor", graph.n_atoms, 2 * WIDTH)
         by_bond = zeros("by_bond", graph.n_bonds, 2 * WIDTH)
         message_kernels.convolution_gradient(
-            gradient @ layer.out_t,
+            product(gradient, layer.out_t),
             layer.second_t,
             layer.norm,
             self.bond_weights,
@@ -283,10 +276,10 @@ class _Pass:
             gradient_own=_NONE_64,
             **self._kept("atom", depth, self.n_edges),
         )
-        gradient += by_center @ center
-        gradient += by_neighbor @ neighbor
-        self.by_short += by_bond[: self.n_short] @ bond
-        self.by_basis[self.n_short :] += by_bond[self.n_short :] @ layer.own_t
+        multiply_add(by_center, center, gradient)
+        multiply_add(by_neighbor, neighbor, gradient)
+        multiply_add(by_bond[: self.n_short], bond, self.by_short)
+        multiply_add(by_bond[self.n_short :], layer.own_t, self.by_basis[self.n_short :])
 
     def _projections_back(
         self, layer: PreparedLayer, by_x: NDArray, by_y: NDArray, gradient: NDArray
@@ -298,9 +291,9 @@ class _Pass:
         by_center = zeros("by_center", graph.n_atoms, 2 * WIDTH)
         message_kernels.scatter_add(by_x, graph.short_bond, by_first)
         message_kernels.scatter_add(by_x, graph.short_center, by_center)
-        self.by_short += by_first @ first
-        self.by_short += by_y @ second
-        gradient += by_center @ center
+        multiply_add(by_first, first, self.by_short)
+        multiply_add(by_y, second, self.by_short)
+        multiply_add(by_center, center, gradient)
 
     def _convolve_bonds_back(self, depth: int, gradient: NDArray) -> None:
         """Way back through :meth:`_convolve_bonds`."""
@@ -324,7 +317,7 @@ class _Pass:
             self._projections_back(layer, by_x, by_y, gradient)
         layer = self.prepared.bond_layers[depth]
         by_x, by_y = zeros("by_x", n_edges, 2 * WIDTH), zeros("by_y", self.n_short, 2 * WIDTH)
-        incoming = self.by_short @ layer.out_t
+        incoming = product(self.by_short, layer.out_t)
         self.by_short_weights += incoming * self.memory.get(f"bond{depth}_total", self.n_short)
         message_kernels.convolution_gradient(
             incoming * self.short_weights,
@@ -349,19 +342,19 @@ class _Pass:
     def _bond_gradient(self) -> NDArray:
         """Carry the gradients by features on to the bond vectors."""
         prepared, graph, n_short = self.prepared, self.graph, self.n_short
-        self.by_basis += self.by_weights @ prepared.bond_weights.T
-        self.by_basis[:n_short] += self.by_short @ prepared.bond_embedding.T
+        multiply_add(self.by_weights, prepared.bond_weights_t, self.by_basis)
+        multiply_add(self.by_short, prepared.bond_embedding_t, self.by_basis[:n_short])
         by_length = np.einsum("ij,ij->i", self.by_basis, self.slope).astype(np.float64)
         units = graph.bond_vectors / self.lengths[:, None]
         by_unit = np.zeros((n_short, 3))
         if self.n_angles:
-            by_short_basis = self.by_short_weights @ prepared.short_weights.T
+            by_short_basis = product(self.by_short_weights, prepared.short_weights_t)
             by_length[:n_short] += np.einsum("ij,ij->i", by_short_basis, self.short_slope)
             by_direction = np.zeros((len(graph.short_bond), 3))
             basis_kernels.angle_gradient(
                 self.by_angles,
                 self.by_angle_basis,
-                np.ascontiguousarray(prepared.angle_embedding.T),
+                prepared.angle_embedding_t,
                 self.angle_basis,
                 prepared.angle_frequencies,
                 self.per_sine,
@@ -391,13 +384,13 @@ def _readout(weights: CHGNetWeights, atoms: NDArray) -> tuple[NDArray, NDArray]:
     hidden = hat * weights.readout_scale + weights.readout_shift
     slopes: list[Any] = []
     for weight, bias in weights.readout[:-1]:
-        hidden, slope = _silu(hidden @ weight + bias)
+        hidden, slope = _silu(product(hidden, weight) + bias)
         slopes.append(slope)
     weight, bias = weights.readout[-1]
-    energies = (hidden @ weight + bias)[:, 0].astype(np.float64)
+    energies = (hidden * weight[:, 0]).sum(axis=1, dtype=np.float64) + bias[0]
     gradient = np.broadcast_to(weight[:, 0], hidden.shape)
     for (weight, _), slope in zip(reversed(weights.readout[:-1]), reversed(slopes), strict=True):
-        gradient = (gradient * slope) @ weight.T
+        gradient = product(gradient * slope, np.ascontiguousarray(weight.T))
     gradient = gradient * weights.readout_scale
     mean = gradient.mean(axis=1, keepdims=True)
     along = (gradient * hat).mean(axis=1, keepdims=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sse_screen.potentials.matrix_product import multiply, multiply_add
 from sse_screen.potentials.vector_math import exact, exponential, plain, sums
 
 WIDTH = 64
@@ -27,13 +28,6 @@ def scatter_add(rows: NDArray, index: NDArray, out: NDArray) -> None:
         to = index[row]
         for k in range(2 * WIDTH):
             out[to, k] += rows[row, k]
-
-
-@sums
-def _add_rows(rows: NDArray, out: NDArray) -> None:
-    for row in range(len(rows)):
-        for k in range(rows.shape[1]):
-            out[row, k] += rows[row, k]
 
 
 @exact
@@ -140,8 +134,9 @@ def _gate_gradient(
         for k in range(WIDTH):
             y = core[row, k] * a * norm[0, k] + norm[1, k]
             z = gate[row, k] * b * norm[2, k] + norm[3, k]
-            sigmoid = _ONE / (_ONE + exponential(-y))
-            opening = _ONE / (_ONE + exponential(-z))
+            below_y, below_z = _ONE + exponential(-y), _ONE + exponential(-z)
+            inverse_of_both = _ONE / (below_y * below_z)
+            sigmoid, opening = inverse_of_both * below_z, inverse_of_both * below_y
             message = y * sigmoid * opening
             scratch[0, k] = message
             scratch[1, k] = opening * sigmoid * (_ONE + y * (_ONE - sigmoid)) * norm[0, k]
@@ -199,12 +194,12 @@ def convolution(
         e = min(s + BLOCK, len(ix))
         n = e - s
         if len(own):
-            np.dot(own[s:e], own_weight, projected[:n])
+            multiply(own[s:e], own_weight, projected[:n])
             _activate(x, ix[s:e], y, iy[s:e], projected, local, hidden_core, hidden_gate, slope[s:e])
         else:
             _activate(x, ix[s:e], y, iy[s:e], z, iz[s:e], hidden_core, hidden_gate, slope[s:e])
-        np.dot(hidden_core[:n], second[0], core[s:e])
-        np.dot(hidden_gate[:n], second[1], gate[s:e])
+        multiply(hidden_core[:n], second[0], core[s:e])
+        multiply(hidden_gate[:n], second[1], gate[s:e])
         _add_bias(core[s:e], bias[:WIDTH], inverse[0, s:e])
         _add_bias(gate[s:e], bias[WIDTH:], inverse[1, s:e])
         _aggregate(core[s:e], gate[s:e], inverse[:, s:e], norm, weights, iw[s:e], target[s:e], out)
@@ -264,7 +259,6 @@ def convolution_gradient(
     by_hidden_core = np.empty((BLOCK, WIDTH), dtype=np.float32)
     by_hidden_gate = np.empty((BLOCK, WIDTH), dtype=np.float32)
     by_sum = np.empty((BLOCK, 2 * WIDTH), dtype=np.float32)
-    by_own = np.empty((BLOCK, own_weight_t.shape[1]), dtype=np.float32)
     for s in range(0, len(ix), BLOCK):
         e = min(s + BLOCK, len(ix))
         n = e - s
@@ -281,12 +275,11 @@ def convolution_gradient(
             by_core,
             by_gate,
         )
-        np.dot(by_core[:n], second_t[0], by_hidden_core[:n])
-        np.dot(by_gate[:n], second_t[1], by_hidden_gate[:n])
+        multiply(by_core[:n], second_t[0], by_hidden_core[:n])
+        multiply(by_gate[:n], second_t[1], by_hidden_gate[:n])
         _chain(by_hidden_core, by_hidden_gate, slope[s:e], ix[s:e], iy[s:e], by_sum, gradient_x, gradient_y)
         if len(gradient_own):
-            np.dot(by_sum[:n], own_weight_t, by_own[:n])
-            _add_rows(by_own[:n], gradient_own[s:e])
+            multiply_add(by_sum[:n], own_weight_t, gradient_own[s:e])
         else:
             scatter_add(by_sum, iz[s:e], gradient_z)
 
@@ -311,8 +304,8 @@ def angle_update(
     local = np.arange(BLOCK)
     for s in range(0, len(ix), BLOCK):
         e = min(s + BLOCK, len(ix))
-        np.dot(own[s:e], own_weight[0], core[s:e])
-        np.dot(own[s:e], own_weight[1], gate[s:e])
+        multiply(own[s:e], own_weight[0], core[s:e])
+        multiply(own[s:e], own_weight[1], gate[s:e])
         _add_gathered(core[s:e], gate[s:e], x, ix[s:e], y, iy[s:e], inverse[:, s:e])
         _aggregate(core[s:e], gate[s:e], inverse[:, s:e], norm, ones, same[: e - s], local, angles[s:e])
 
@@ -348,7 +341,6 @@ def angle_update_gradient(
     local = np.arange(BLOCK)
     by_core = np.empty((BLOCK, WIDTH), dtype=np.float32)
     by_gate = np.empty((BLOCK, WIDTH), dtype=np.float32)
-    by_own = np.empty((BLOCK, own_weight_t.shape[2]), dtype=np.float32)
     for s in range(0, len(ix), BLOCK):
         e = min(s + BLOCK, len(ix))
         n = e - s
@@ -367,7 +359,5 @@ def angle_update_gradient(
         )
         _scatter_halves(by_core, by_gate, ix[s:e], gradient_x)
         _scatter_halves(by_core, by_gate, iy[s:e], gradient_y)
-        np.dot(by_core[:n], own_weight_t[0], by_own[:n])
-        _add_rows(by_own[:n], gradient_own[s:e])
-        np.dot(by_gate[:n], own_weight_t[1], by_own[:n])
-        _add_rows(by_own[:n], gradient_own[s:e])
+        multiply_add(by_core[:n], own_weight_t[0], gradient_own[s:e])
+        multiply_add(by_gate[:n], own_weight_t[1], gradient_own[s:e])

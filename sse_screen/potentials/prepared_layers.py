@@ -64,7 +64,7 @@ class PreparedWeights:
     angle_frequencies : NDArray
         (16,), padded by a zero, whose cosine is the constant.
     bond_embedding, bond_weights, short_weights, angle_embedding : NDArray
-        (32, 64), in the order of the padded bases.
+        (32, 64), in the order of the padded bases; ``_t`` marks transposes.
     atom_layers, bond_layers, angle_layers : tuple of PreparedLayer
         ``own`` of an atom layer takes the bond basis, of the first bond and angle layers the angle basis.
     """
@@ -73,9 +73,13 @@ class PreparedWeights:
     short_frequencies: NDArray
     angle_frequencies: NDArray
     bond_embedding: NDArray
+    bond_embedding_t: NDArray
     bond_weights: NDArray
+    bond_weights_t: NDArray
     short_weights: NDArray
+    short_weights_t: NDArray
     angle_embedding: NDArray
+    angle_embedding_t: NDArray
     atom_layers: tuple[PreparedLayer, ...]
     bond_layers: tuple[PreparedLayer, ...]
     angle_layers: tuple[PreparedLayer, ...]
@@ -95,6 +99,8 @@ class PreparedWeights:
             As the compiled loops take them.
         """
         bond_embedding = _padded(weights.bond_embedding, N_BASIS)
+        bond_weights = _padded(weights.bond_weights, N_BASIS)
+        short_weights = _padded(weights.short_weights, N_BASIS)
         angle_embedding = _angle_rows(weights)
         identity = np.eye(WIDTH, dtype=np.float32)
         return cls(
@@ -102,9 +108,13 @@ class PreparedWeights:
             short_frequencies=_padded(weights.short_frequencies, N_BASIS),
             angle_frequencies=_padded(weights.angle_frequencies, HALF_BASIS),
             bond_embedding=bond_embedding,
-            bond_weights=_padded(weights.bond_weights, N_BASIS),
-            short_weights=_padded(weights.short_weights, N_BASIS),
+            bond_embedding_t=_single(bond_embedding.T),
+            bond_weights=bond_weights,
+            bond_weights_t=_single(bond_weights.T),
+            short_weights=short_weights,
+            short_weights_t=_single(short_weights.T),
             angle_embedding=angle_embedding,
+            angle_embedding_t=_single(angle_embedding.T),
             atom_layers=tuple(_prepared(layer, 1, bond_embedding) for layer in weights.atom_layers),
             bond_layers=tuple(
                 _prepared(layer, 2, identity if depth else angle_embedding)

@@ -18,7 +18,7 @@ _HALF, _ONE = np.float32(0.5), np.float32(1)
 _LOG2_E = np.float32(np.log2(np.e))
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _ROUNDER = np.float32(1.5 * 2**23)
-_EXP_LIMIT = np.float32(80)
+_EXP_LIMIT = np.float32(40)
 _E5, _E4 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3)
 _E3, _E2 = np.float32(8.3334519073e-3), np.float32(4.1665795894e-2)
 _E1, _E0 = np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
@@ -71,7 +71,7 @@ def _power_of_two(typing_context: Any, exponent: Any) -> Any:
 
 @exact
 def exponential(x: Any) -> Any:
-    """Exp of a float32 to 2 units in the last place (polynomial of the Cephes library), limited to +-80."""
+    """Exp of a float32 to 2 units in the last place (polynomial of the Cephes library), limited to +-40."""
     x = x if x < _EXP_LIMIT else _EXP_LIMIT
     x = x if x > -_EXP_LIMIT else -_EXP_LIMIT
     n = (x * _LOG2_E + _ROUNDER) - _ROUNDER
