@@ -194,7 +194,13 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
 
     @property
     def density(self) -> DensityOfStates:
-        """The stored density of states."""
+        """The stored density of states.
+
+        Returns
+        -------
+        DensityOfStates
+            Modes by species on the grid of ``frequencies_THz``.
+        """
         modes = {name: np.array(values) for name, values in self.modes_by_species.items()}
         return DensityOfStates(np.array(self.frequencies_THz), modes, SPACING_THz)
 

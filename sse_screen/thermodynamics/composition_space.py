@@ -65,12 +65,24 @@ class CompositionSpace:
 
     @cached_property
     def fractions(self) -> FloatArray:
-        """Mole fractions of the components (n_entries, n_components)."""
+        """Mole fractions of the components (n_entries, n_components).
+
+        Returns
+        -------
+        numpy.ndarray
+            Rows that sum to one.
+        """
         return self.amounts / self.amounts.sum(axis=1, keepdims=True)
 
     @cached_property
     def units_per_atom(self) -> FloatArray:
-        """Component units an atom (n_entries,): one when the components are elements."""
+        """Component units an atom (n_entries,): one when the components are elements.
+
+        Returns
+        -------
+        numpy.ndarray
+            Factors from energies per component unit to energies per atom.
+        """
         return self.amounts.sum(axis=1) / self.atoms_per_cell
 
     def per(self, basis: EnergyBasis) -> FloatArray:

@@ -82,23 +82,47 @@ class ConfigurationalFreeEnergy:
 
     @property
     def ln_partition_function_absolute(self) -> float:
-        """Logarithm of Z with the energies as they were given."""
+        """Logarithm of Z with the energies as they were given.
+
+        Returns
+        -------
+        float
+            ln Z, energies not measured from the lowest.
+        """
         thermal = BOLTZMANN_eV_per_K * self.temperature_K
         return self.ln_partition_function - self.lowest_energy_eV_per_cell / thermal
 
     @property
     def entropy_eV_per_K_per_cell(self) -> float:
-        """Configurational and vibrational entropy together; (U - F)/T in the physical convention."""
+        """Configurational and vibrational entropy together; (U - F)/T in the physical convention.
+
+        Returns
+        -------
+        float
+            Entropy, eV/K per cell.
+        """
         return self.configurational_entropy_eV_per_K_per_cell + self.vibrational_entropy_eV_per_K_per_cell
 
     @property
     def free_energy_eV_per_atom(self) -> float:
-        """Free energy an atom."""
+        """Free energy an atom.
+
+        Returns
+        -------
+        float
+            Free energy, eV per atom.
+        """
         return self.free_energy_eV_per_cell / self.atoms_per_cell
 
     @property
     def maximum_entropy_eV_per_K_per_cell(self) -> float:
-        """Bound of the configurational entropy: k times the logarithm of the number of orderings."""
+        """Bound of the configurational entropy: k times the logarithm of the number of orderings.
+
+        Returns
+        -------
+        float
+            Entropy, eV/K per cell.
+        """
         # The published convention takes k ln Z for an entropy per atom, so a "cell" has N times that.
         scale = 1.0 if self.convention == "physical" else float(self.atoms_per_cell)
         return BOLTZMANN_eV_per_K * float(np.log(self.total_weight)) * scale

@@ -43,7 +43,13 @@ class StabilityWindow:
 
     @property
     def width_V(self) -> float | None:
-        """Width of the window; None when it has no upper end."""
+        """Width of the window; None when it has no upper end.
+
+        Returns
+        -------
+        float or None
+            Width, V.
+        """
         return None if self.oxidation_V is None else self.oxidation_V - self.reduction_V
 
 

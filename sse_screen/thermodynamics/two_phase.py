@@ -149,6 +149,7 @@ def fluidicity(delta: float) -> float:
         return 0.0
 
     def balance(f: float) -> float:
+        """Difference of both sides: negative below the root."""
         packing = f**2.5 / delta**1.5
         return float(f * (2.0 - packing) - 2.0 * (1.0 - packing) ** 3)
 

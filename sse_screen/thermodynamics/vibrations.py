@@ -47,17 +47,35 @@ class DensityOfStates:
 
     @property
     def total_modes(self) -> FloatArray:
-        """Number of modes at each node, all species."""
+        """Number of modes at each node, all species.
+
+        Returns
+        -------
+        numpy.ndarray
+            Modes (n_nodes,).
+        """
         return np.sum(list(self.modes.values()), axis=0)
 
     @property
     def n_modes(self) -> float:
-        """Number of modes: 3N, or 3N - 3 without the centre of mass."""
+        """Number of modes: 3N, or 3N - 3 without the centre of mass.
+
+        Returns
+        -------
+        float
+            Sum over nodes and species.
+        """
         return float(self.total_modes.sum())
 
     @property
     def cell_widths_THz(self) -> FloatArray:
-        """Width of the cell of each node; half a spacing at both ends. Refused for discrete modes."""
+        """Width of the cell of each node; half a spacing at both ends. Refused for discrete modes.
+
+        Returns
+        -------
+        numpy.ndarray
+            Widths (n_nodes,), THz.
+        """
         if self.spacing_THz is None:
             raise VibrationError("discrete modes have no density")
         widths = np.full(len(self.frequencies_THz), self.spacing_THz)
