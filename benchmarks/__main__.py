@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import chgnet
+from benchmarks import chgnet, transport
 
-BENCHMARKS = {"chgnet": chgnet.run}
+BENCHMARKS = {"chgnet": chgnet.run, "transport": transport.run}
 
 
 def main() -> None:
