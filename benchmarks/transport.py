@@ -2,7 +2,7 @@
 
 Times are CPU times of this process with one thread. What each tool does: this platform everything
 (unwrapping, displacement curves of all species, diffusivity with interval and gates, tensor, planes, axes,
-charge diffusivity, density); pymatgen-analysis-diffusion the structures and its analyzer; kinisi displacements
+charge diffusivity, density); pymatgen-analysis-diffusion structures and its analyzer; kinisi displacements
 at 100 lags and its posterior; GEMDAT its trajectory, tracer diffusivity and density. Tools that are not
 installed are left out and named.
 """
