@@ -106,7 +106,7 @@ def sites(
         )
         if figures is not None:
             status.update("drawing")
-            _draw_sites(analysis, document, figures)
+            _draw_sites(analysis, isosurface_per_a3, figures)
     _export(analysis, chgcar, cube)
     if as_json:
         sys.stdout.write(document.model_dump_json(indent=2) + "\n")
@@ -212,15 +212,14 @@ def _export(analysis: SiteAnalysis, chgcar: Path | None, cube: Path | None) -> N
             typer.echo(f"wrote {path}", err=True)
 
 
-def _draw_sites(analysis: SiteAnalysis, document: SiteNetwork, folder: Path) -> None:
-    import numpy as np
-
+def _draw_sites(analysis: SiteAnalysis, level: float, folder: Path) -> None:
     from sse_screen.transport import site_figures as draw
+    from sse_screen.transport.jumps import site_occupancies
 
     folder.mkdir(parents=True, exist_ok=True)
-    density, level = analysis.smooth_density, document.density.isosurface_per_A3
+    density = analysis.smooth_density
     atoms = draw.Atoms(analysis.framework.fractional, analysis.framework.species)
-    occupancies = np.array([site.occupancy for site in document.sites])
+    occupancies = site_occupancies(analysis.visits, len(analysis.sites), analysis.n_frames)
     made = {
         "density_slices": draw.density_slices_figure(density, sites=analysis.sites),
         "density_surface": draw.density_surface_figure(density, level, atoms=atoms),
@@ -228,9 +227,15 @@ def _draw_sites(analysis: SiteAnalysis, document: SiteNetwork, folder: Path) -> 
     }
     for name, figure in made.items():
         figure.savefig(folder / f"{name}.png", dpi=150)
-    interactive = draw.density_surface_plotly(density, level, atoms=atoms, sites=analysis.sites, stride=2)
-    interactive.write_html(folder / "density_surface.html", include_plotlyjs=True)
-    (folder / "density_surface.json").write_text(interactive.to_json())
+    interactive = {
+        "density_surface": draw.density_surface_plotly(
+            density, level, atoms=atoms, sites=analysis.sites, stride=2
+        ),
+        "jump_network": draw.jump_network_plotly(analysis.sites, analysis.network),
+    }
+    for name, page in interactive.items():
+        page.write_html(folder / f"{name}.html", include_plotlyjs=True)
+        (folder / f"{name}.json").write_text(page.to_json())
     typer.echo(f"wrote {folder}", err=True)
 
 
@@ -296,16 +301,20 @@ def _summary(document: SiteNetwork) -> list[str]:
     """Lines of what belongs to the whole network."""
     back, factor = document.back_jump_fraction, document.correlation_factor
     random_walk, found = document.random_walk_diffusivity, document.percolation
-    along = [n for n, on in zip("abc", (found.along_a, found.along_b, found.along_c), strict=True) if on]
+    directions = "none"
+    if found is not None and found.dimension:
+        axes = zip("abc", (found.along_a, found.along_b, found.along_c), strict=True)
+        alone = ", ".join(name for name, on in axes if on) or "none"
+        directions = f"{found.dimension} directions; along a lattice vector alone: {alone}"
     plain, cubed = document.graph_order_parameter, document.graph_order_parameter_cubed
-    directions = f"{found.dimension} directions; along a lattice vector alone: {', '.join(along) or 'none'}"
     return [
         f"back-jumps within {document.back_jump_time_ps:g} ps: {_number(back.value)} ({_interval(back)})",
         f"correlation factor: {_number(factor.value)} ({_interval(factor)})",
         f"random-walk diffusivity: {_number(random_walk.value)} cm²/s ({_interval(random_walk)})",
         f"percolation: {directions}",
         f"superbasins: {len(document.superbasins)}",
-        f"graph order parameter: {plain:.3f} (cubed: {cubed:.1f})",
+        f"graph order parameter: {_number(plain)} (cubed: {_number(cubed)})",
+        *(f"{document.verdict}: {reason}" for reason in document.reasons),
         *(f"warning: {warning}" for warning in document.warnings),
     ]
 

@@ -164,9 +164,7 @@ def density_surface_plotly(
             chosen = sites.fractional[sites.type_indices == number] % 1.0
             colour = COLOURS[-(number + 2) % len(COLOURS)]
             figure.add_trace(_points_trace(chosen @ density.cell_A, kind, colour, 4, "diamond"))
-    hidden = {"visible": False}
-    scene = {"aspectmode": "data", "xaxis": hidden, "yaxis": hidden, "zaxis": hidden}
-    figure.update_layout(scene=scene, margin={"l": 0, "r": 0, "t": 0, "b": 0}, template="plotly_white")
+    _bare(figure)
     return figure
 
 
@@ -186,13 +184,24 @@ def _cell_lines(cell: Array) -> list[Array]:
 
 
 def _cell_trace(cell: Array) -> Any:
+    return _lines_trace(_cell_lines(cell), "#555555", 2.0, "cell")
+
+
+def _lines_trace(lines: Sequence[Array], colour: str, width: float, name: str) -> Any:
     import plotly.graph_objects as go
 
-    # A point without coordinates breaks the line between two edges.
-    x, y, z = ([v for line in _cell_lines(cell) for v in (*np.round(line[:, k], 3), None)] for k in range(3))
+    # A point without coordinates breaks the line between two pieces.
+    x, y, z = ([v for line in lines for v in (*np.round(line[:, k], 3), None)] for k in range(3))
     return go.Scatter3d(
-        x=x, y=y, z=z, mode="lines", line={"color": "#555555", "width": 2}, name="cell", hoverinfo="skip"
+        x=x, y=y, z=z, mode="lines", line={"color": colour, "width": width}, name=name, hoverinfo="skip"
     )
+
+
+def _bare(figure: Any) -> None:
+    """No axes, equal scales."""
+    hidden = {"visible": False}
+    scene = {"aspectmode": "data", "xaxis": hidden, "yaxis": hidden, "zaxis": hidden}
+    figure.update_layout(scene=scene, margin={"l": 0, "r": 0, "t": 0, "b": 0}, template="plotly_white")
 
 
 def density_surface_figure(
@@ -272,27 +281,63 @@ def jump_network_figure(sites: SiteSet, network: JumpNetwork, occupancies: Array
 
     figure = Figure(figsize=(6.5, 5.5), layout="constrained")
     axes: Any = figure.add_subplot(projection="3d")
-    wrap = np.floor(sites.fractional)
-    home = sites.fractional - wrap
-    lines, widths = [], []
-    widest = max(1, int(network.counts.max(initial=1)))
-    image = network.image + (wrap[network.destination] - wrap[network.origin]).astype(int)
-    for i, j, n, count in zip(network.origin, network.destination, image, network.counts, strict=True):
-        width = 0.3 + 3.2 * np.log1p(count) / np.log1p(widest)
-        step = home[j] + n - home[i]
-        ends = [(home[i], home[i] + step)] if not n.any() else _halves(home[i], home[j], step)
-        lines += [np.array(pair) @ sites.cell_A for pair in ends]
-        widths += [width] * len(ends)
+    lines, widths = _jump_lines(sites, network)
     if lines:
         axes.add_collection3d(Line3DCollection(lines, linewidths=widths, colors="#7f7f7f", alpha=0.7))
     for number, name in enumerate(sites.type_names):
         chosen = sites.type_indices == number
         area = 12 + 90 * np.clip(occupancies[chosen], 0, 1)
-        points = home[chosen] @ sites.cell_A
+        points = sites.fractional[chosen] % 1.0 @ sites.cell_A
         axes.scatter(*points.T, s=area, color=COLOURS[number % len(COLOURS)], label=name, depthshade=False)
     _frame(axes, sites.cell_A)
     axes.legend(loc="upper left", title="sites")
-    axes.set_title(f"{int(network.counts.sum())} jumps; widths on a log scale up to {widest}")
+    most = int(network.counts.max(initial=0))
+    axes.set_title(f"{int(network.counts.sum())} jumps; widths on a log scale up to {most}")
+    return figure
+
+
+def _jump_lines(sites: SiteSet, network: JumpNetwork) -> tuple[list[Array], list[float]]:
+    """Cartesian ends and widths of the edges; those through a face of the cell as two halves."""
+    wrap = np.floor(sites.fractional)
+    home = sites.fractional - wrap
+    image = network.image + (wrap[network.destination] - wrap[network.origin]).astype(int)
+    widest = max(1, int(network.counts.max(initial=1)))
+    lines, widths = [], []
+    for i, j, n, count in zip(network.origin, network.destination, image, network.counts, strict=True):
+        step = home[j] + n - home[i]
+        ends = [(home[i], home[i] + step)] if not n.any() else _halves(home[i], home[j], step)
+        lines += [np.array(pair) @ sites.cell_A for pair in ends]
+        widths += [0.3 + 3.2 * float(np.log1p(count) / np.log1p(widest))] * len(ends)
+    return lines, widths
+
+
+def jump_network_plotly(sites: SiteSet, network: JumpNetwork) -> go.Figure:
+    """Draw sites by type with the jumps between them for the browser, in four classes of width.
+
+    Parameters
+    ----------
+    sites : SiteSet
+        Sites.
+    network : JumpNetwork
+        Jumps; those through a face of the cell are drawn as two halves.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The figure; ``to_json()`` gives its JSON form.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(_cell_trace(sites.cell_A))
+    lines, widths = _jump_lines(sites, network)
+    classes = np.ceil(np.array(widths)).astype(int)
+    for width in sorted(set(classes.tolist())):
+        chosen = [line for line, own in zip(lines, classes, strict=True) if own == width]
+        figure.add_trace(_lines_trace(chosen, "#7f7f7f", 1.5 * width, f"jumps, width {width}"))
+    for number, name in enumerate(sites.type_names):
+        points = sites.fractional[sites.type_indices == number] % 1.0 @ sites.cell_A
+        figure.add_trace(_points_trace(points, name, COLOURS[number % len(COLOURS)], 5))
+    _bare(figure)
     return figure
 
 

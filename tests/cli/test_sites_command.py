@@ -66,7 +66,7 @@ def test_table_files_and_figures(run, tmp_path):
     assert "correlation factor" in result.stdout
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "density_slices.png", "density_surface.png", "density_surface.html", "density_surface.json",
-        "jump_network.png",
+        "jump_network.png", "jump_network.html", "jump_network.json",
     }  # fmt: skip
     from pymatgen.io.vasp import Chgcar
 

@@ -12,7 +12,7 @@ AXES = np.concatenate([np.eye(3), -np.eye(3)]).astype(int)
 
 
 def back_jumping_walk(back_jump: float, n_frames: int = 4000, n: int = 32) -> Trajectory:
-    """Walkers on a simple cubic lattice of 3 Å that undo their last jump with a probability,."""
+    """Walkers on a simple cubic lattice of 3 Å that undo their last jump at times."""
     rng = np.random.default_rng(7)
     position = rng.integers(0, 3, (n, 3))
     last = rng.integers(0, 6, n)

@@ -16,6 +16,7 @@ from sse_screen.transport.site_figures import (
     density_surface_figure,
     density_surface_plotly,
     jump_network_figure,
+    jump_network_plotly,
     pair_distribution_figure,
     spectrum_figure,
 )
@@ -94,6 +95,17 @@ def test_network_draws_jumps_through_faces_as_two_halves() -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
     assert "10 jumps" in axes.get_title()
     assert png(figure).startswith(b"\x89PNG")
+    content = json.loads(jump_network_plotly(sites, network).to_json())
+    assert [trace["name"] for trace in content["data"]] == [
+        "cell",
+        "jumps, width 2",
+        "jumps, width 4",
+        "a",
+        "b",
+    ]
+    # Two halves of the jump through the face: three points each, the last one empty.
+    assert len(content["data"][1]["x"]) == 6
+    assert content["data"][1]["x"][2] is None
 
 
 def test_network_without_jumps_and_curves() -> None:
@@ -101,6 +113,7 @@ def test_network_without_jumps_and_curves() -> None:
     none = np.zeros(0, dtype=int)
     empty = JumpNetwork(1, none, none, np.zeros((0, 3), dtype=int), none, none)
     assert png(jump_network_figure(sites, empty, np.ones(1))).startswith(b"\x89PNG")
+    assert len(jump_network_plotly(sites, empty).data) == 2
     radii = np.linspace(0, 8, 50)
     figure = pair_distribution_figure({"Li-S": (radii, np.ones(50), 3.2), "S-S": (radii, np.ones(50), None)})
     assert len(figure.axes) == 2
