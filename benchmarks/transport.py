@@ -124,10 +124,11 @@ def with_gemdat(trajectory: Trajectory) -> None:
     """Build the trajectory, tracer diffusivity and density."""
     from gemdat import Trajectory as GemdatTrajectory
     from gemdat.metrics import TrajectoryMetrics
+    from pymatgen.core import Element
 
     fractional = trajectory.positions @ np.linalg.inv(trajectory.cells[0])
     found = GemdatTrajectory(
-        species=list(trajectory.species),
+        species=[Element(symbol) for symbol in trajectory.species],
         coords=fractional,
         lattice=np.asarray(trajectory.cells[0]),
         time_step=STEP_PS * 1e-12,

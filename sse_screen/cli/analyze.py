@@ -55,7 +55,7 @@ def analyze(
     stride: Annotated[int, typer.Option(help="Read every n-th frame only.")] = 1,
     hop_distance_a: Annotated[
         float | None,
-        typer.Option("--hop-distance-A", help="Distance between sites; from the ions if not given."),
+        typer.Option("--hop-distance-A", help="Distance between sites; from the displacements if not given."),
     ] = None,
     window_ps: Annotated[
         str | None, typer.Option(help="Fit an ordinary line between these lags, such as 1,13.3.")

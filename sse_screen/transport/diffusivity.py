@@ -31,6 +31,9 @@ A2_PER_PS = (scipy.constants.angstrom / scipy.constants.centi) ** 2 / scipy.cons
 _UNIT = "cm2/s"
 # Evenly spaced lags within a window fixed by the caller.
 _WINDOW_LAGS = 200
+# Above this mean squared displacement ions have left their sites; vibrations stay below.
+_OFF_SITE_A2 = 1.0
+_SHORTEST_HOP_A = 2.0
 
 
 class Curve(Document):
@@ -112,7 +115,7 @@ def estimate_diffusivity(
     framework_species : sequence of str, optional
         Symbols whose mean is held still; all that is not mobile if not given.
     hop_distance_A : float, optional
-        Distance between sites in Å; the distance between neighbouring mobile ions if not given.
+        Distance between sites in Å; from the displacements (`hop_distance`) if not given.
     window_ps : tuple of float, optional
         First and last lag of an ordinary least squares fit in ps, as published numbers are often made,
         instead of generalised least squares from a start chosen from the data.
@@ -141,9 +144,8 @@ def fit_ensemble(
     TrajectoryError
         If the hop distance is not positive or the window holds fewer than three lags.
     """
-    hop = ensemble.neighbour_distance_A if hop_distance_A is None else hop_distance_A
-    if not hop > 0:
-        raise TrajectoryError(f"hop_distance_A: {hop} is not a positive length")
+    if hop_distance_A is not None and not hop_distance_A > 0:
+        raise TrajectoryError(f"hop_distance_A: {hop_distance_A} is not a positive length")
     longest = max((len(piece) for piece in ensemble.mobile), default=0)
     step = ensemble.time_step_ps
     if longest < 2:
@@ -160,10 +162,34 @@ def fit_ensemble(
         lags = np.concatenate([lags[lags < first], inside])
     statistics = lag_statistics(ensemble.mobile, step, lags)
     overlaps = window_overlaps(statistics)
+    hop = hop_distance_A or hop_distance(statistics, overlaps, ensemble.neighbour_distance_A)
     start = None if window_ps is None else int(np.searchsorted(lags, first))
     scanned = scan_starts(statistics, overlaps, hop, start=start)
     scan, model = scanned if scanned is not None else (None, None)
     return Fitted(statistics, overlaps, model, scan, hop, ordinary=window_ps is not None)
+
+
+def hop_distance(statistics: LagStatistics, overlaps: WindowOverlaps, neighbour_distance_A: float) -> float:
+    """Return the distance between sites in Å that the displacements themselves show.
+
+    The excess variance of hops of length a is a² times the mean squared displacement; correlation and
+    vibration lower it by about a tenth. The result is held between 2 Å and the distance between neighbouring
+    mobile ions, which is also what is returned if the ions have hardly left their sites.
+
+    Parameters
+    ----------
+    statistics : LagStatistics
+        Of the mobile ions.
+    overlaps : WindowOverlaps
+        Of the same lags.
+    neighbour_distance_A : float
+        Distance between neighbouring mobile ions in Å.
+    """
+    start = int(np.searchsorted(np.maximum.accumulate(statistics.msd_A2), _OFF_SITE_A2))
+    if start > len(statistics.lags) - 5 or statistics.msd_A2.max() < 2 * _OFF_SITE_A2:
+        return neighbour_distance_A
+    length = 1.1 * float(np.sqrt(describe(statistics, overlaps, start).hop_excess_A2))
+    return float(np.clip(length, min(_SHORTEST_HOP_A, neighbour_distance_A), neighbour_distance_A))
 
 
 def quantity(

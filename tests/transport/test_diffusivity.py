@@ -198,3 +198,14 @@ def test_drifting_temperature_is_told():
     text = reasons(verdict_of(warming))
     assert "temperature drifts by +17%" in text
     assert "meV/atom" in text
+
+
+@pytest.mark.parametrize("hop", [2.5, 3.2])
+def test_hop_distance_is_seen_in_the_displacements(hop):
+    """Ions 4 Å and more apart that hop less far than that."""
+    generator = np.random.default_rng(3)
+    moved, _ = uncorrelated_hops(1, IONS, FRAMES, 300, generator, hop)
+    moved = moved[0] + vibrations((FRAMES, IONS, 3), 0.15, 3.0, generator)
+    result = estimate_diffusivity([as_trajectory(moved, STEP_PS, generator, edge_A=40.0)], "Li")
+    assert result.hop_distance_A == pytest.approx(hop, rel=0.15)
+    assert result.tracer_diffusivity.verdict == "diffusive"
