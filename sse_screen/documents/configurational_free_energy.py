@@ -16,7 +16,11 @@ from sse_screen.thermodynamics.partition_function import (
     FreeEnergyError,
     configurational_free_energy,
 )
-from sse_screen.thermodynamics.sampling_error import bootstrap_free_energy, noise_correction
+from sse_screen.thermodynamics.sampling_error import (
+    bootstrap_free_energy,
+    convergence_with_sample_size,
+    noise_correction,
+)
 
 _PER_ATOM: JsonDict = {"unit": "eV/atom"}
 _PER_CELL: JsonDict = {"unit": "eV/cell"}
@@ -56,11 +60,42 @@ class LikelyConfiguration(Document):
     probability: float = Field(description="Probability, degeneracy included", json_schema_extra=_NUMBER)
 
 
+class EnergyDistribution(Document):
+    """How many orderings have an energy, and how probable it is at the temperature."""
+
+    bin_edges_meV_per_atom: list[float] = Field(
+        description="Edges of the bins, energies (or free energies) above the lowest",
+        json_schema_extra={"unit": "meV/atom"},
+    )
+    orderings: list[float] = Field(
+        description="Share of the orderings in each bin, degeneracies included", json_schema_extra=_NUMBER
+    )
+    probabilities: list[float] = Field(
+        description="Probability of each bin at the temperature", json_schema_extra=_NUMBER
+    )
+
+
+class SampleConvergence(Document):
+    """Means over random subsets of growing size, rescaled to the whole set."""
+
+    sample_sizes: list[int] = Field(description="Orderings in the subsets", json_schema_extra=_NUMBER)
+    free_energies_eV_per_atom: list[float] = Field(
+        description="Mean free energy", json_schema_extra=_PER_ATOM
+    )
+    free_energy_spreads_eV_per_atom: list[float] = Field(
+        description="Its standard deviation over subsets", json_schema_extra=_PER_ATOM
+    )
+    entropy_terms_eV_per_atom: list[float] = Field(description="Mean -T S_conf", json_schema_extra=_PER_ATOM)
+    unscaled_entropy_terms_eV_per_atom: list[float] = Field(
+        description="Mean -T S_conf of the subsets alone", json_schema_extra=_PER_ATOM
+    )
+
+
 class ConfigurationalFreeEnergyDoc(DerivedDocument):
     """Free energy of a disordered crystal at one temperature."""
 
     collection: ClassVar[str] = "configurational_free_energy"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "parent",
         "occupancy_class",
@@ -129,7 +164,13 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     likely_configurations: list[LikelyConfiguration] = Field(
         description="The most probable orderings, at most twenty; empty when they must not be ranked"
     )
-    seed: int = Field(0, description="Seed of the bootstrap", json_schema_extra=_NUMBER)
+    energy_distribution: EnergyDistribution | None = Field(
+        None, description="Distribution of the energies; null for a single ordering"
+    )
+    convergence: SampleConvergence | None = Field(
+        None, description="Convergence with the number of orderings; null for fewer than four"
+    )
+    seed: int = Field(0, description="Seed of the bootstrap and of the subsets", json_schema_extra=_NUMBER)
     warnings: list[str] = Field(default_factory=list, description="What to know before using it")
 
     @classmethod
@@ -225,6 +266,8 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
             noise_shift_eV_per_atom=shift,
             ranking_allowed=ranking,
             likely_configurations=_likely(ordered, result, with_vibrations) if ranking else [],
+            energy_distribution=_distribution(ordered, result, with_vibrations),
+            convergence=_convergence(ordered, result, with_vibrations, seed),
             seed=seed,
             warnings=list(quantity.reasons),
             **_numbers(result),
@@ -331,6 +374,53 @@ def _likely(
         )
         for i in order
     ]
+
+
+def _distribution(
+    configurations: Sequence[ConfigurationEnergy], result: ConfigurationalFreeEnergy, with_vibrations: bool
+) -> EnergyDistribution | None:
+    """Sort the orderings into at most sixty bins of energy."""
+    energies = np.array(_boltzmann_energies(configurations, with_vibrations))
+    above = 1e3 * (energies - result.lowest_energy_eV_per_cell) / result.atoms_per_cell
+    if above.max() <= 0.0:
+        return None
+    edges = np.linspace(0.0, float(above.max()), min(60, len(above)) + 1)
+    weights = np.ones(len(above))
+    if result.convention == "physical":
+        weights = np.array([c.degeneracy for c in configurations])
+    return EnergyDistribution(
+        bin_edges_meV_per_atom=edges.tolist(),
+        orderings=np.histogram(above, edges, weights=weights / weights.sum())[0].tolist(),
+        probabilities=np.histogram(above, edges, weights=result.probabilities)[0].tolist(),
+    )
+
+
+def _convergence(
+    configurations: Sequence[ConfigurationEnergy],
+    result: ConfigurationalFreeEnergy,
+    with_vibrations: bool,
+    seed: int,
+) -> SampleConvergence | None:
+    """Repeat the sum over random subsets."""
+    if len(configurations) < 4:
+        return None
+    found = convergence_with_sample_size(
+        _boltzmann_energies(configurations, with_vibrations),
+        result.temperature_K,
+        atoms_per_cell=result.atoms_per_cell,
+        rng=np.random.default_rng(seed),
+        degeneracies=[c.degeneracy for c in configurations],
+        convention=result.convention,
+        total_weight=result.total_weight,
+        n_subsets=10,
+    )
+    return SampleConvergence(
+        sample_sizes=found.sample_sizes.tolist(),
+        free_energies_eV_per_atom=found.free_energies_eV_per_atom.tolist(),
+        free_energy_spreads_eV_per_atom=found.free_energy_spreads_eV_per_atom.tolist(),
+        entropy_terms_eV_per_atom=found.entropy_terms_eV_per_atom.tolist(),
+        unscaled_entropy_terms_eV_per_atom=found.unscaled_entropy_terms_eV_per_atom.tolist(),
+    )
 
 
 def _numbers(result: ConfigurationalFreeEnergy) -> dict[str, float | int | None]:

@@ -133,6 +133,25 @@ def test_free_energy_document():
     assert ConfigurationalFreeEnergyDoc.model_validate_json(document.model_dump_json()) == document
 
 
+def test_distribution_and_convergence_are_in_the_document():
+    document = ConfigurationalFreeEnergyDoc.from_configurations(configurations(), **ARGUMENTS)
+    distribution, convergence = document.energy_distribution, document.convergence
+    assert sum(distribution.orderings) == pytest.approx(1.0)
+    assert sum(distribution.probabilities) == pytest.approx(1.0)
+    middles = 0.5 * (
+        np.array(distribution.bin_edges_meV_per_atom[1:]) + np.array(distribution.bin_edges_meV_per_atom[:-1])
+    )
+    mean = document.mean_energy_eV_per_atom - document.lowest_energy_eV_per_atom
+    width = distribution.bin_edges_meV_per_atom[1]
+    assert middles @ distribution.probabilities == pytest.approx(1e3 * mean, abs=width / 2)
+    assert middles @ distribution.orderings > middles @ distribution.probabilities
+    assert convergence.sample_sizes[-1] == 50
+    assert convergence.free_energies_eV_per_atom[-1] == pytest.approx(document.free_energy_eV_per_atom)
+    few = ConfigurationalFreeEnergyDoc.from_configurations(configurations(1), **ARGUMENTS)
+    assert few.energy_distribution is None
+    assert few.convergence is None
+
+
 def test_sample_has_an_interval_and_a_warning():
     document = ConfigurationalFreeEnergyDoc.from_configurations(
         configurations(), **ARGUMENTS, total_orderings=1e6, seed=5
