@@ -23,7 +23,7 @@ from sse_screen.structures.prototypes import build_prototype
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
-from sse_screen.workflows.relaxation import ConfigurationBatchMaker, RelaxationMaker, pack_structures
+from sse_screen.workflows.relaxation import ConfigurationBatchMaker, RelaxationMaker, pack_orderings
 from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
 
 PutBlob = Callable[[bytes, str], BlobReference]
@@ -205,7 +205,7 @@ def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
     batches = []
     for start in range(0, len(found), section.batch_size):
         chosen = found[start : start + section.batch_size]
-        packed = pack_structures({o.id: o.structure.remove_oxidation_states() for o in chosen})
+        packed = pack_orderings(parent, {o.id: o.sites for o in chosen})
         batches.append((packed, {o.id: (o.degeneracy, float(o.weight)) for o in chosen}))
     description = {
         "parent_id": structure_hash(parent),

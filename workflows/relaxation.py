@@ -27,6 +27,7 @@ from sse_screen.dynamics.relaxation import RelaxationResult, relax_structure
 from sse_screen.exceptions import SseScreenError
 from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.structures.identity import structure_hash
+from sse_screen.structures.orderings import ordered_structure
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
 
@@ -150,6 +151,46 @@ def unpack_structures(data: bytes) -> dict[str, Structure]:
     return {key: Structure.from_dict(value) for key, value in json.loads(zstandard.decompress(data)).items()}
 
 
+def pack_orderings(parent: Structure, sites: dict[str, dict[str, tuple[int, ...]]]) -> bytes:
+    """Pack orderings of one disordered crystal: the crystal once, and the sites that each ordering takes.
+
+    Parameters
+    ----------
+    parent : Structure
+        The disordered crystal.
+    sites : dict
+        By ordering id, species to the sites of the crystal that it takes.
+
+    Returns
+    -------
+    bytes
+        zstd-compressed JSON.
+    """
+    text = json.dumps({"parent": parent.as_dict(), "orderings": sites}, sort_keys=True)
+    return zstandard.compress(text.encode(), 3)
+
+
+def unpack_orderings(data: bytes) -> dict[str, Structure]:
+    """Build the ordered crystals that :func:`pack_orderings` packed.
+
+    Parameters
+    ----------
+    data : bytes
+        Packed orderings.
+
+    Returns
+    -------
+    dict
+        Ordered crystal by ordering id, sites in the order of the parent, without oxidation states.
+    """
+    content = json.loads(zstandard.decompress(data))
+    parent = Structure.from_dict(content["parent"])
+    return {
+        name: ordered_structure(parent, sites).remove_oxidation_states()
+        for name, sites in content["orderings"].items()
+    }
+
+
 @dataclass
 class ConfigurationBatchMaker(Maker):
     """Relax a batch of orderings of one disordered parent, restartable in the middle.
@@ -177,7 +218,7 @@ class ConfigurationBatchMaker(Maker):
         Parameters
         ----------
         batch : BlobReference
-            Packed structures by configuration id.
+            From :func:`pack_orderings`.
         weights : dict
             Degeneracy and weight by configuration id.
         parent : dict
@@ -192,7 +233,7 @@ class ConfigurationBatchMaker(Maker):
         key = relaxation_key(batch.sha256 + tag, self.potential, self.protocol)
 
         def compute(folder: Path) -> ConfigurationBatchOutput:
-            structures = unpack_structures(worker().blobs.get(batch.sha256))
+            structures = unpack_orderings(worker().blobs.get(batch.sha256))
             done = _relax_each(structures, self, folder)
             results = [
                 ConfigurationResult(
