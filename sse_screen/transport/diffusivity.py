@@ -71,7 +71,7 @@ class TracerDiffusivity(Document):
         None, description="Second opinion: relative standard deviation of He et al. 2018"
     )
     effective_jumps: float = Field(description="Squared displacement of all ions over the squared hop")
-    local_exponent: float | None = Field(None, description="d ln MSD / d ln t in the window")
+    local_exponent: float | None = Field(None, description="d ln(MSD - c) / d ln t in the window")
     local_exponent_error: float | None = Field(None, description="Its standard error")
     hop_distance_A: float = Field(description="Distance between sites used", json_schema_extra={"unit": "Å"})
     n_ions: int = Field(description="Mobile ions in the cell")
@@ -229,7 +229,7 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
     outcomes = g.sampling_gates(ensemble.sparse_steps) + g.jump_gates(largest, jumps, hop)
     alpha: tuple[float, float] | None = None
     if scan is not None and fitted.model is not None:
-        alpha = g.local_exponent(statistics, fitted.overlaps, fitted.model, scan.fit)
+        alpha = g.local_exponent(statistics, fitted.overlaps, fitted.model, scan, hop)
         start_ps = float(statistics.times_ps[scan.fit.start])
         outcomes += g.regime_gates(*alpha, scan)
         outcomes.append(g.halves_gate(ensemble.mobile, ensemble.time_step_ps, start_ps))

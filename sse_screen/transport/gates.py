@@ -83,16 +83,34 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, hop_A: float) -> l
 
 
 def local_exponent(
-    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, fit: SlopeFit
+    statistics: LagStatistics,
+    overlaps: WindowOverlaps,
+    model: DisplacementModel,
+    scan: StartScan,
+    hop_A: float,
 ) -> tuple[float, float]:
-    """Return α = d ln MSD / d ln t over the fit window and its standard error."""
+    """Return α = d ln(MSD − c) / d ln t over the fit window and its standard error.
+
+    c is what motion about a site adds to the curve of any diffusing ion (vibration, jumps that are undone):
+    the intercept of the fit, but no more than half a squared hop, and only where the curve is straight by the
+    other tests: a curve that bends shows its own exponent.
+    """
+    fit = scan.fit
     lags = slice(fit.start, None)
+    straight = _reduced(fit) <= _CHI_SQUARED_LIMIT and scan.largest_deviation <= 2
+    offset = float(np.clip(fit.intercept, 0.0, 0.5 * hop_A**2)) if straight else 0.0
     t, y = statistics.times_ps[lags], model.values_A2[lags]
+    y = np.maximum(y - offset, 0.1 * y)
     covariance = model_covariance(statistics, overlaps, model, fit) / np.outer(y, y)
     design = np.stack([np.ones_like(t), np.log(t)], axis=1)
     weighted = np.linalg.solve(covariance, design)
     parameters = np.linalg.inv(design.T @ weighted)
     return float((parameters @ (weighted.T @ np.log(y)))[1]), float(np.sqrt(parameters[1, 1]))
+
+
+def _reduced(fit: SlopeFit) -> float:
+    """Return χ² per degree of freedom."""
+    return fit.chi_squared / max(fit.degrees_of_freedom, 1)
 
 
 def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate]:
@@ -110,7 +128,7 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
     if outcome == "passed" and alpha_error > 0.2:
         outcome, message = "warning", f"too short to tell the local exponent: {alpha:.2f} ± {alpha_error:.2f}"
     gates = [_gate("local_exponent", outcome, message, alpha)]
-    reduced = scan.fit.chi_squared / max(scan.fit.degrees_of_freedom, 1)
+    reduced = _reduced(scan.fit)
     gates.append(
         _gate(
             "linearity",
