@@ -7,6 +7,7 @@ Each request has one or two filters with values drawn from the documents, and a 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -127,8 +128,11 @@ def _ask(
 
 def _cpu_ms(pids: list[int]) -> float:
     """CPU time of API and database so far: what a busy machine's clock hides."""
-    tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+    spent = 0
+    for task in [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]:
+        with contextlib.suppress(OSError):  # the thread has just ended
+            spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e6
 
 
 def _line(found: dict[str, float]) -> str:
