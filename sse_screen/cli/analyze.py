@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,10 +68,7 @@ def analyze(
 
     A trajectory that does not show diffusion gives an upper limit and the reasons, never a bare number.
     """
-    from rich.console import Console
-
     from sse_screen.dynamics.readers import ReadOptions
-    from sse_screen.transport.analysis import analyze_transport
 
     options = ReadOptions(
         time_step_fs=time_step_fs,
@@ -80,21 +78,16 @@ def analyze(
         unwrapped=unwrapped,
         temperature_K=temperature_k,
     )
-    with Console(stderr=True).status("") as status:
-        trajectories: list[Trajectory] = []
-        for number, file in enumerate(files, start=1):
-            status.update(f"reading {file.name} ({number} of {len(files)})")
-            trajectories.append(_read(file, format, options, skip_ps))
-        status.update("analysing")
-        analysis = analyze_transport(
-            trajectories,
-            mobile_ion,
-            _symbols(framework),
-            temperature_K=temperature_k,
-            charge=charge,
-            hop_distance_A=hop_distance_a,
-            window_ps=_window(window_ps),
-        )
+    analysis = _analysis(
+        files,
+        lambda file: _read(file, format, options, skip_ps),
+        mobile_species=mobile_ion,
+        framework_species=_symbols(framework),
+        temperature_K=temperature_k,
+        charge=charge,
+        hop_distance_A=hop_distance_a,
+        window_ps=_window(window_ps),
+    )
     if html is not None:
         from sse_screen.transport.report import write_report
 
@@ -104,6 +97,21 @@ def analyze(
         sys.stdout.write(analysis.model_dump_json(indent=2) + "\n")
     else:
         _print(analysis)
+
+
+def _analysis(files: list[Path], read: Callable[[Path], Trajectory], **options: Any) -> TransportAnalysis:
+    """Read all files and analyse them together, showing how far it is."""
+    from rich.console import Console
+
+    from sse_screen.transport.analysis import analyze_transport
+
+    trajectories = []
+    with Console(stderr=True).status("") as status:
+        for number, file in enumerate(files, start=1):
+            status.update(f"reading {file.name} ({number} of {len(files)})")
+            trajectories.append(read(file))
+        status.update("analysing")
+        return analyze_transport(trajectories, **options)
 
 
 def _read(file: Path, format: str | None, options: object, skip_ps: float) -> Trajectory:

@@ -64,12 +64,8 @@ def analyze_transport(
 
     Raises
     ------
-    TrajectoryError
-        If the trajectories cannot be pooled or an option is impossible.
-    SpeciesError
-        If a named species is not there.
     InputError
-        If the charge is needed and not given.
+        If the trajectories cannot be pooled, a species is not there, or the charge is needed and not given.
     """
     _one_temperature(trajectories)
     if temperature_K is not None and not temperature_K > 0:

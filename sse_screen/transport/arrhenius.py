@@ -205,12 +205,7 @@ def fit_arrhenius(
             if inside
             else f"measured at {len(temperatures)} temperature(s): at least 2 are needed for a slope"
         )
-        refused = {"confidence": confidence, "verdict": "refused", "reasons": [reason]}
-        return ArrheniusFit(
-            activation_energy=Quantity(unit="eV", **refused),
-            prefactor=Quantity(unit="cm2/s", **refused),
-            **common,
-        )
+        return _refused_fit(reason, common)
     parameters, covariance, chi_squared, freedom, t_freedom = _fit(ordered)
     fit = ArrheniusFit(
         activation_energy=Quantity(unit="eV"),
@@ -225,6 +220,16 @@ def fit_arrhenius(
         **common,
     )
     return _with_quantities(fit, len(temperatures))
+
+
+def _refused_fit(reason: str, common: dict[str, Any]) -> ArrheniusFit:
+    """Return a fit without a line and why."""
+    refused = {"confidence": common["confidence"], "verdict": "refused", "reasons": [reason]}
+    return ArrheniusFit(
+        activation_energy=Quantity(unit="eV", **refused),
+        prefactor=Quantity(unit="cm2/s", **refused),
+        **common,
+    )
 
 
 def _with_quantities(fit: ArrheniusFit, n_temperatures: int) -> ArrheniusFit:

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
-from sse_screen.transport.displacements import common_time_step, displacements, mean_neighbour_distance
+from sse_screen.transport.displacements import (
+    Displacements,
+    common_time_step,
+    displacements,
+    mean_neighbour_distance,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -97,12 +102,7 @@ def prepare_ensemble(
     """
     if not trajectories:
         raise TrajectoryError("trajectories: none given")
-    composition = Counter(trajectories[0].species)
-    for trajectory in trajectories[1:]:
-        if Counter(trajectory.species) != composition:
-            raise TrajectoryError(
-                "species: the trajectories are of different compositions and cannot be pooled"
-            )
+    _same_composition(trajectories)
     symbols = (mobile_species,) if isinstance(mobile_species, str) else tuple(mobile_species)
     step = common_time_step(trajectories)
     mobile: list[FloatArray] = []
@@ -112,12 +112,7 @@ def prepare_ensemble(
     for number, trajectory in enumerate(trajectories, start=1):
         label = f"trajectory {number}: " if len(trajectories) > 1 else ""
         moved = displacements(trajectory, symbols, framework_species)
-        names = np.array(trajectory.species)
-        for piece in moved.pieces():
-            part = moved.vectors_A[piece]
-            mobile.append(np.ascontiguousarray(part[:, moved.mobile]))
-            for symbol in sorted({trajectory.species[i] for i in moved.framework}):
-                framework.setdefault(symbol, []).append(np.ascontiguousarray(part[:, names == symbol]))
+        _add_pieces(moved, trajectory.species, mobile, framework)
         guessed += moved.ambiguous_steps
         taken += max(trajectory.n_frames - 1, 1) * trajectory.n_atoms
         if moved.discontinuities:
@@ -140,6 +135,31 @@ def prepare_ensemble(
         sparse_steps=guessed / taken,
         warnings=warnings,
     )
+
+
+def _same_composition(trajectories: Sequence[Trajectory]) -> None:
+    """Refuse to pool trajectories of different atoms."""
+    composition = Counter(trajectories[0].species)
+    for trajectory in trajectories[1:]:
+        if Counter(trajectory.species) != composition:
+            raise TrajectoryError(
+                "species: the trajectories are of different compositions and cannot be pooled"
+            )
+
+
+def _add_pieces(
+    moved: Displacements,
+    species: tuple[str, ...],
+    mobile: list[FloatArray],
+    framework: dict[str, list[FloatArray]],
+) -> None:
+    """Append the continuous pieces of one trajectory, species by species."""
+    names = np.array(species)
+    for piece in moved.pieces():
+        part = moved.vectors_A[piece]
+        mobile.append(np.ascontiguousarray(part[:, moved.mobile]))
+        for symbol in sorted({species[i] for i in moved.framework}):
+            framework.setdefault(symbol, []).append(np.ascontiguousarray(part[:, names == symbol]))
 
 
 def drift_warnings(trajectory: Trajectory) -> list[str]:

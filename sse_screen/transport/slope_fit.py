@@ -222,34 +222,42 @@ def scan_starts(
     last = len(curve) - minimum_lags
     if last < 0 or curve[-1] <= 0:
         return None
-    square = hop_A**2
-
-    def first_reaching(level: float) -> int:
-        return min(int(np.searchsorted(curve, level)), last)
-
-    model = describe(statistics, overlaps, first_reaching(min(0.5 * square, 0.3 * curve[-1])))
-    cautious = first_reaching(float(np.clip(0.6 * curve[-1], min(square, 0.6 * curve[-1]), 2 * square)))
-    earliest = first_reaching(min(square, float(curve[cautious])))
-    if curve[-1] < square:
-        # Hardly a hop: keep out of the vibrations, which end within a small part of any run.
-        cautious = max(
-            cautious, min(int(np.searchsorted(statistics.times_ps, 0.1 * statistics.times_ps[-1])), last)
-        )
-        earliest = cautious
+    level = min(0.5 * hop_A**2, 0.3 * curve[-1])
+    model = describe(statistics, overlaps, min(int(np.searchsorted(curve, level)), last))
     if start is not None:
         fixed = fit_slope(statistics, overlaps, model, start, ordinary=True)
         if fixed is None:
             return None
         return _scan(statistics, overlaps, model, fixed, (start, max(last, start)), False), model
+    found = _choose(statistics, overlaps, model, hop_A**2, last)
+    if found is None:
+        return None
+    chosen, earliest, agrees = found
+    return _scan(statistics, overlaps, model, chosen, (earliest, last), agrees), model
+
+
+def _choose(
+    statistics: LagStatistics, overlaps: WindowOverlaps, model: DisplacementModel, square: float, last: int
+) -> tuple[SlopeFit, int, bool] | None:
+    """Return the chosen fit, the earliest start considered, and whether an early start agrees."""
+    curve, times = np.maximum.accumulate(statistics.msd_A2), statistics.times_ps
+
+    def first_reaching(level: float) -> int:
+        return min(int(np.searchsorted(curve, level)), last)
+
+    cautious = first_reaching(float(np.clip(0.6 * curve[-1], min(square, 0.6 * curve[-1]), 2 * square)))
+    earliest = first_reaching(min(square, float(curve[cautious])))
+    if curve[-1] < square:
+        # Hardly a hop: keep out of the vibrations, which end within a small part of any run.
+        cautious = max(cautious, min(int(np.searchsorted(times, 0.1 * times[-1])), last))
+        earliest = cautious
     base = fit_slope(statistics, overlaps, model, cautious)
     if base is None:
         return None
     early = fit_slope(statistics, overlaps, model, first_reaching(0.5 * square))
     agrees = early is not None and early.start < base.start and _deviation(early, base) < _AGREEMENT
     chosen = fit_slope(statistics, overlaps, model, earliest) if agrees else base
-    chosen = base if chosen is None else chosen
-    scan = _scan(statistics, overlaps, model, chosen, (earliest, last), agrees)
-    return scan, model
+    return (base if chosen is None else chosen), earliest, agrees
 
 
 def _scan(
