@@ -58,9 +58,10 @@ def launch(
 ) -> None:
     """Run the submitted jobs until none is ready or running; Ctrl-C stops in order."""
     from sse_screen.cli.progress import JobsProgress
-    from sse_screen.database.stores import launchpad
+    from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.launching import launch_workers
+    from sse_screen.workflows.outbox import sweep as sweep_outbox
 
     settings = get_settings()
     check_free_space(settings)
@@ -74,6 +75,8 @@ def launch(
     except KeyboardInterrupt:
         typer.echo("stopped; finished jobs are kept, the others go on at `sse-screen launch`", err=True)
         raise typer.Exit(130) from None
+    assert settings.work_directory is not None  # the settings fill it in
+    sweep_outbox(connect(settings), settings.work_directory)
     if failed:
         typer.echo(f"{failed} jobs failed: `sse-screen status` gives the reasons", err=True)
         raise typer.Exit(1)
@@ -136,6 +139,21 @@ def rerun(
     for fw_id in chosen:
         pad.rerun_fw(fw_id)
     typer.echo(f"{len(chosen)} jobs are ready again", err=True)
+
+
+def sweep() -> None:
+    """Remove folders of calculations whose results are in the database; nothing else is touched."""
+    from sse_screen.database.stores import connect
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.outbox import sweep as sweep_outbox
+
+    settings = get_settings()
+    assert settings.work_directory is not None  # the settings fill it in
+    swept = sweep_outbox(connect(settings), settings.work_directory)
+    typer.echo(
+        f"{swept.removed} folders removed; {swept.not_stored} finished but not stored yet "
+        f"(sse-screen rerun uploads them), {swept.unfinished} unfinished"
+    )
 
 
 def fireworks_config(
