@@ -245,9 +245,13 @@ def build_graph(
         i, j = atoms[lengths.argmin()]
         raise InputError(f"positions: atoms {i} and {j} are in one place; remove one of them")
     order = np.concatenate([np.flatnonzero(short), np.flatnonzero(~short)])
-    atoms, vectors, n_short = atoms[order], vectors[order], int(short.sum())
-    edge_bond, edge_neighbor, _, edge_start = _directed_edges(atoms, len(positions))
-    short_bond, _, short_sign, short_start = _directed_edges(atoms[:n_short], len(positions))
+    return _assemble(numbers, atoms[order], vectors[order], int(short.sum()))
+
+
+def _assemble(numbers: NDArray, atoms: NDArray, vectors: NDArray, n_short: int) -> CrystalGraph:
+    """Edges and angles of sorted bonds."""
+    edge_bond, edge_neighbor, _, edge_start = _directed_edges(atoms, len(numbers))
+    short_bond, _, short_sign, short_start = _directed_edges(atoms[:n_short], len(numbers))
     angle_first, angle_second = _angle_pairs(short_start)
     return CrystalGraph(
         atomic_numbers=numbers,
@@ -256,10 +260,10 @@ def build_graph(
         n_short=n_short,
         edge_bond=edge_bond,
         edge_neighbor=edge_neighbor,
-        edge_center=np.repeat(np.arange(len(positions)), np.diff(edge_start)),
+        edge_center=np.repeat(np.arange(len(numbers)), np.diff(edge_start)),
         short_bond=short_bond,
         short_sign=short_sign,
-        short_center=np.repeat(np.arange(len(positions)), np.diff(short_start)),
+        short_center=np.repeat(np.arange(len(numbers)), np.diff(short_start)),
         angle_first=angle_first,
         angle_second=angle_second,
     )
