@@ -1,7 +1,7 @@
 # One image for API, workers and builder. The embedded MongoDB is left out: docker-compose.yml runs a server.
 FROM python:3.11-slim-bookworm
 
-# The CPU build of torch; for GPUs: --build-arg TORCH_INDEX_URL=...
+# Where torch comes from; give the index of its CPU builds for a small image: --build-arg TORCH_INDEX_URL=...
 ARG TORCH_INDEX_URL=
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
@@ -9,7 +9,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 
 WORKDIR /opt/sse-screen
 COPY constraints.txt ./
-RUN pip install --constraint constraints.txt --index-url "$TORCH_INDEX_URL" torch
+RUN pip install --constraint constraints.txt ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch
 
 COPY pyproject.toml README.md LICENSE ./
 COPY sse_screen sse_screen

