@@ -1,4 +1,4 @@
-"""The two routes of a derived collection, made from its document class alone."""
+"""The routes of a derived collection, made from its document class alone; its figures beside them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from sse_screen.api.figures import add_figure_route
 from sse_screen.api.problems import problem_responses
 from sse_screen.api.responses import answer_models, json_response, refuse_parameters
 from sse_screen.database.fields import DocumentField
@@ -97,6 +98,7 @@ def collection_router(collection: ServedCollection, database: Database[dict[str,
         responses={200: {"model": single_model}, **problem_responses(401, 404, 422, 500, 503)},
         openapi_extra={"parameters": [_fields_parameter(collection)]},
     )
+    add_figure_route(router, collection, database)
     return router
 
 

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from numpy.typing import NDArray
 
 from sse_screen.documents.activation_energy import ActivationEnergyDoc
+from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.site_network import SiteNetworkDoc
+from sse_screen.documents.structure_function import StructureFunctionDoc
+from sse_screen.documents.vibrational_free_energy import SPACING_THz, VibrationalFreeEnergyDoc
 from sse_screen.thermodynamics.composition_space import elemental_space, end_member_space, place_on_hull
-from sse_screen.thermodynamics.figures import binary_hull_figure, ternary_hull_figure
+from sse_screen.thermodynamics.figures import (
+    binary_hull_figure,
+    density_of_states_figure,
+    ternary_hull_figure,
+)
+from sse_screen.transport.network import JumpNetwork
+from sse_screen.transport.site_figures import (
+    jump_network_figure,
+    jump_network_plotly,
+    pair_distribution_figure,
+    spectrum_figure,
+)
+from sse_screen.transport.sites import SiteSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+FloatArray = NDArray[np.float64]
 
 _BLUE, _GREY, _ORANGE = "#1f5fa8", "#8a8f98", "#d9822b"
 
@@ -50,7 +71,8 @@ def displacement_figure(document: DiffusivityDoc) -> Figure:
         axes.loglog(times, fitted, color=_ORANGE, lw=1.4, label="fit")
         axes.axvspan(window.start_ps, window.end_ps, color=_ORANGE, alpha=0.10, lw=0)
     axes.axhline(document.hop_distance_A**2, color=_GREY, lw=0.7, ls=(0, (1, 3)))
-    axes.annotate("one hop", (axes.get_xlim()[0], document.hop_distance_A**2), fontsize=8, color=_GREY)
+    hop = (0.01, document.hop_distance_A**2)
+    axes.annotate("one hop", hop, xycoords=("axes fraction", "data"), fontsize=8, color=_GREY, va="bottom")
     axes.set_xlabel("lag time (ps)")
     axes.set_ylabel("mean squared displacement (Å²)")
     verdict = document.verdict.replace("_", " ")
@@ -147,3 +169,158 @@ def hull_figure(document: ConvexHullDoc) -> Figure | None:
     placed = place_on_hull(space, energies, left_out)
     draw = {2: binary_hull_figure, 3: ternary_hull_figure}.get(len(document.components))
     return None if draw is None else draw(placed, formulas)
+
+
+def free_energy_figure(documents: Sequence[ConfigurationalFreeEnergyDoc]) -> Figure:
+    """Draw the free energy over temperature with its interval, and the entropy's share of it.
+
+    Parameters
+    ----------
+    documents : sequence of ConfigurationalFreeEnergyDoc
+        Of one parent, occupancy class, level of theory and convention, one a temperature.
+
+    Returns
+    -------
+    Figure
+        F above the lowest ordering's energy, -T S_conf and, where known, -T S_vib, meV/atom.
+    """
+    ordered = sorted(documents, key=lambda document: document.temperature_K)
+    first = ordered[0]
+    temperatures = [document.temperature_K for document in ordered]
+    lowest = np.array([document.lowest_energy_eV_per_atom for document in ordered])
+    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(0.0, color=_GREY, lw=0.7)
+    # With vibrations the lowest free energy itself falls with temperature: it is measured from the first one.
+    values = 1e3 * (np.array([d.free_energy_eV_per_atom for d in ordered]) - lowest[0])
+    axes.plot(temperatures, values, "o-", color=_BLUE, label="F")
+    bounds = [(d.temperature_K, d.free_energy.lower, d.free_energy.upper) for d in ordered]
+    known = [(t, low, high) for t, low, high in bounds if low is not None and high is not None]
+    if known:
+        t, low, high = np.array(known).T
+        shift = 1e3 * lowest[0]
+        axes.fill_between(t, 1e3 * low - shift, 1e3 * high - shift, color=_BLUE, alpha=0.15, lw=0)
+    entropy = [1e3 * d.configurational_entropy_term_eV_per_atom for d in ordered]
+    axes.plot(temperatures, entropy, "s--", color=_ORANGE, label="-T S, configurational")
+    vibrational = [d.vibrational_entropy_meV_per_K_per_atom for d in ordered]
+    if first.with_vibrations and all(value is not None for value in vibrational):
+        terms = -np.array(temperatures) * np.array(vibrational, dtype=float)
+        axes.plot(temperatures, terms, "^:", color=_GREY, label="-T S, vibrational")
+    reference = f" at {temperatures[0]:g} K" if first.with_vibrations else ""
+    axes.set_xlabel("temperature (K)")
+    axes.set_ylabel("meV/atom")
+    axes.set_title(
+        f"{first.parent_name or first.formula}, {first.occupancy_class}\n"
+        f"{first.convention}, F from the lowest ordering{reference}",
+        fontsize=9,
+    )
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def network_figure(document: SiteNetworkDoc) -> Figure | None:
+    """Draw sites and jumps.
+
+    Parameters
+    ----------
+    document : SiteNetworkDoc
+        Any network.
+
+    Returns
+    -------
+    Figure or None
+        None without sites.
+    """
+    return jump_network_figure(*_network(document)) if document.sites else None
+
+
+def network_plotly(document: SiteNetworkDoc) -> dict[str, Any] | None:
+    """Draw sites and jumps for the browser.
+
+    Parameters
+    ----------
+    document : SiteNetworkDoc
+        Any network.
+
+    Returns
+    -------
+    dict or None
+        Plotly's JSON; None without sites.
+    """
+    if not document.sites:
+        return None
+    sites, network, _ = _network(document)
+    content: dict[str, Any] = json.loads(jump_network_plotly(sites, network).to_json())
+    return content
+
+
+def _network(document: SiteNetworkDoc) -> tuple[SiteSet, JumpNetwork, FloatArray]:
+    sites, edges = document.sites, document.edges
+    fractional = np.array([site.fractional for site in sites])
+    numbers = np.array([(e.origin, e.destination, e.forward, e.backward) for e in edges], dtype=np.int64)
+    origin, destination, forward, backward = numbers.reshape(-1, 4).T
+    image = np.array([edge.image for edge in edges], dtype=np.int64).reshape(-1, 3)
+    return (
+        SiteSet(fractional, np.array(document.lattice_A), tuple(site.type for site in sites)),
+        JumpNetwork(len(sites), origin, destination, image, forward, backward),
+        np.array([site.occupancy for site in sites]),
+    )
+
+
+def distribution_figure(document: StructureFunctionDoc) -> Figure:
+    """Draw the radial distribution functions of all pairs with their coordination numbers.
+
+    Parameters
+    ----------
+    document : StructureFunctionDoc
+        Any structure functions.
+
+    Returns
+    -------
+    Figure
+        One panel a pair.
+    """
+    curves: dict[str, tuple[FloatArray, FloatArray, float | None]] = {}
+    for pair in document.pair_distributions:
+        if pair.centre <= pair.neighbour:
+            number = pair.coordination_number
+            name = f"{pair.centre}–{pair.neighbour}" + (f": {number:.1f} neighbours" if number else "")
+            curves[name] = (np.array(pair.radii_A), np.array(pair.g), pair.cutoff_A)
+    return pair_distribution_figure(curves)
+
+
+def spectrum(document: StructureFunctionDoc) -> Figure | None:
+    """Draw the vibrational density of states.
+
+    Parameters
+    ----------
+    document : StructureFunctionDoc
+        Any structure functions.
+
+    Returns
+    -------
+    Figure or None
+        None where velocities were not stored.
+    """
+    if not document.spectrum:
+        return None
+    parts = {part.species: np.array(part.dos) for part in document.spectrum}
+    return spectrum_figure(np.array(document.frequencies_THz), parts)
+
+
+def density_of_states(document: VibrationalFreeEnergyDoc) -> Figure:
+    """Draw the density of states that a vibrational free energy came from.
+
+    Parameters
+    ----------
+    document : VibrationalFreeEnergyDoc
+        One configuration.
+
+    Returns
+    -------
+    Figure
+        By species and in total.
+    """
+    density = document.density
+    per_THz = {name: modes / SPACING_THz for name, modes in density.modes.items()}
+    return density_of_states_figure(density.frequencies_THz, per_THz)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.stats
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from sse_screen.transport.arrhenius import ArrheniusFit
@@ -24,7 +25,8 @@ def image_bytes(figure: Figure, format: str = "png") -> bytes:
     buffer = io.BytesIO()
     # No date and no random ids: the same figure gives the same bytes.
     metadata = {"Date": None} if format == "svg" else None
-    figure.savefig(buffer, format=format, dpi=150, metadata=metadata)
+    with rc_context({"svg.hashsalt": "sse-screen"}):
+        figure.savefig(buffer, format=format, dpi=150, metadata=metadata)
     return buffer.getvalue()
 
 

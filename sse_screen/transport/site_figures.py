@@ -171,7 +171,8 @@ def density_surface_plotly(
 def _points_trace(points: Array, name: str, colour: str, size: int, symbol: str = "circle") -> Any:
     import plotly.graph_objects as go
 
-    x, y, z = np.round(points, 3).T
+    # plain lists: arrays would become base64 in the JSON, which older viewers do not read
+    x, y, z = np.round(points, 3).T.tolist()
     marker = {"size": size, "color": colour, "symbol": symbol}
     return go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker, name=name)
 

@@ -1,0 +1,106 @@
+"""Which figures documents of each collection have, as PNG, SVG and JSON for plotly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from matplotlib.figure import Figure
+
+from sse_screen.documents.base import DerivedDocument
+from sse_screen.reporting import figures
+from sse_screen.reporting.plotly_conversion import plotly_json
+from sse_screen.transport.figures import image_bytes
+
+FigureFormat = Literal["png", "svg", "json"]
+FORMATS: tuple[str, ...] = get_args(FigureFormat)
+MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "json": "application/json"}
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One kind of figure of a collection.
+
+    Attributes
+    ----------
+    description : str
+        What it shows.
+    draw : callable
+        From documents to a matplotlib figure, or None where they do not hold what it shows.
+    same : tuple of str
+        Fields in which all documents of one figure agree; empty where a figure shows one document.
+    interactive : callable or None
+        From documents to plotly's JSON, where the matplotlib figure cannot be converted.
+    """
+
+    description: str
+    draw: Callable[[Sequence[Any]], Figure | None]
+    same: tuple[str, ...] = ()
+    interactive: Callable[[Sequence[Any]], dict[str, Any] | None] | None = None
+
+    def render(self, documents: Sequence[DerivedDocument], format: FigureFormat) -> bytes | None:
+        """Draw the figure.
+
+        Parameters
+        ----------
+        documents : sequence of DerivedDocument
+            One document, or all that agree in ``same``.
+        format : str
+            One of ``FORMATS``.
+
+        Returns
+        -------
+        bytes or None
+            The file; None where the documents do not hold what the figure shows.
+        """
+        if format == "json" and self.interactive is not None:
+            content = self.interactive(documents)
+        else:
+            figure = self.draw(documents)
+            if figure is None:
+                return None
+            if format != "json":
+                return image_bytes(figure, format)
+            content = plotly_json(figure)
+        return None if content is None else json.dumps(content, allow_nan=False).encode()
+
+
+def _first(draw: Callable[[Any], Figure | None]) -> Callable[[Sequence[Any]], Figure | None]:
+    return lambda documents: draw(documents[0])
+
+
+#: kinds of figures by collection; the first one is drawn when none is named
+FIGURES: dict[str, dict[str, FigureKind]] = {
+    "diffusivity": {
+        "msd": FigureKind("mean squared displacements with the fit", _first(figures.displacement_figure))
+    },
+    "activation_energy": {
+        "arrhenius": FigureKind("diffusivities over 1000/T with the fit", _first(figures.arrhenius_figure))
+    },
+    "convex_hull": {
+        "hull": FigureKind("the hull of two or three components", _first(figures.hull_figure)),
+    },
+    "configurational_free_energy": {
+        "free_energy": FigureKind(
+            "F and -T S over all temperatures built",
+            figures.free_energy_figure,
+            same=("parent", "occupancy_class", "level_of_theory", "convention", "with_vibrations"),
+        )
+    },
+    "vibrational_free_energy": {
+        "spectrum": FigureKind("vibrational density of states", _first(figures.density_of_states)),
+    },
+    "site_network": {
+        "jump_network": FigureKind(
+            "sites and the jumps between them",
+            _first(figures.network_figure),
+            interactive=lambda documents: figures.network_plotly(documents[0]),
+        )
+    },
+    "structure_function": {
+        "rdf": FigureKind("partial radial distribution functions", _first(figures.distribution_figure)),
+        "spectrum": FigureKind("vibrational density of states", _first(figures.spectrum)),
+    },
+}

@@ -1,0 +1,161 @@
+"""Documents of every collection that has figures, from synthetic trajectories and energies."""
+
+from functools import lru_cache
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from sse_screen.documents.activation_energy import ActivationEnergyDoc
+from sse_screen.documents.base import BlobReference, PotentialIdentity, Quantity
+from sse_screen.documents.configurational_free_energy import (
+    ConfigurationalFreeEnergyDoc,
+    ConfigurationEnergy,
+)
+from sse_screen.documents.convex_hull import ConvexHullDoc
+from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
+from sse_screen.documents.site_network import SiteNetworkDoc
+from sse_screen.documents.structure_function import StructureFunctionDoc
+from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
+from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.thermodynamics.composition_space import HullEntry
+
+POTENTIAL = PotentialIdentity(name="chgnet", code="chgnet", code_version="0.4.2", weights_sha256="a" * 64)
+AXES = np.concatenate([np.eye(3), -np.eye(3)])
+STEP_PS, N_FRAMES = 0.02, 300
+
+
+def crystal() -> Structure:
+    """2 × 3 × 3 cells of the CsCl structure, stretched along c."""
+    cell = Structure.from_spacegroup("P4/mmm", Lattice.tetragonal(3, 4), ["Li", "S"], [[0, 0, 0], [0.5] * 3])
+    return cell * (2, 3, 3)
+
+
+def walk(rate_per_ps=4.0, n_frames=N_FRAMES, velocities=True) -> Trajectory:
+    """Lithium hopping to neighbouring sites, eight times less along c, and vibrating sulphur."""
+    rng = np.random.default_rng(5)
+    structure = crystal()
+    lithium = np.array([site.coords for site in structure if site.specie.symbol == "Li"])
+    sulphur = np.array([site.coords for site in structure if site.specie.symbol == "S"])
+    n = len(lithium)
+    which = rng.choice(6, (n_frames, n), p=np.array([8, 8, 1, 8, 8, 1]) / 34)
+    steps = AXES[which] * (rng.random((n_frames, n, 1)) < rate_per_ps * STEP_PS)
+    steps[0] = 0
+    moved = lithium + np.cumsum(steps, axis=0) * [3, 3, 4] + rng.normal(0, 0.15, (n_frames, n, 3))
+    times = np.arange(n_frames) * STEP_PS
+    phases = 2 * np.pi * (rng.uniform(4, 12, (2 * n, 3)) * times[:, None, None] + rng.random((2 * n, 3)))
+    return Trajectory(
+        positions=np.concatenate([moved, sulphur + rng.normal(0, 0.1, (n_frames, n, 3))], axis=1),
+        cells=np.array(structure.lattice.matrix),
+        species=("Li",) * n + ("S",) * n,
+        times_ps=times,
+        unwrapped=True,
+        velocities=0.01 * np.cos(phases) if velocities else None,
+    )
+
+
+def output(**changes) -> MolecularDynamicsOutput:
+    """A run of the walk."""
+    fields = {
+        "calculation_key": "k",
+        "material_id": "m",
+        "material_name": "lattice",
+        "formula": "LiS",
+        "chemical_system": "Li-S",
+        "elements": ["Li", "S"],
+        "n_atoms": 36,
+        "structure": crystal().as_dict(),
+        "mobile_ion": "Li",
+        "charge_number": 1,
+        "potential": POTENTIAL,
+        "protocol": MolecularDynamicsProtocol(equilibration_ps=0.0, production_ps=6.0),
+        "temperature_K": 700.0,
+        "seed": 1,
+        "trajectory": BlobReference(sha256="a" * 64, size_bytes=1),
+        "mean_temperature_K": 702.0,
+        "mean_volume_A3": 648.0,
+        "n_steps": 1,
+        "potential_time_s": 1.0,
+        "total_time_s": 1.0,
+    }
+    return MolecularDynamicsOutput.model_validate(fields | changes)
+
+
+@lru_cache
+def diffusivity() -> DiffusivityDoc:
+    return DiffusivityDoc.from_trajectories([output()], [walk()])
+
+
+def activation_energy() -> ActivationEnergyDoc:
+    """Three temperatures with numbers and one with a limit."""
+    points = []
+    for kelvin, value in ((500.0, None), (600.0, 1e-6), (800.0, 5e-6), (1000.0, 1.3e-5)):
+        limits = (None, 0.0, 4e-7) if value is None else (value, 0.8 * value, 1.25 * value)
+        verdict = "upper_limit" if value is None else "diffusive"
+        quantity = Quantity(value=limits[0], lower=limits[1], upper=limits[2], unit="cm2/s", verdict=verdict)
+        update = {"temperature_K": kelvin, "tracer_diffusivity": quantity, "verdict": verdict}
+        points.append(diffusivity().model_copy(update=update))
+    return ActivationEnergyDoc.from_diffusivities(points)
+
+
+def hull(n_components=3) -> ConvexHullDoc:
+    """Li-P-S, or a part of it."""
+    entries = [
+        HullEntry("Li2", -1.90, "li"),
+        HullEntry("S32", -4.13, "s"),
+        HullEntry("Li8S4", -4.00, "li2s"),
+        HullEntry("Li2S2", -3.90, "lis"),
+        HullEntry("P4", -5.40, "p"),
+        HullEntry("P8S20", -4.55, "p2s5"),
+        HullEntry("Li12P4S16", -4.45, "beta"),
+        HullEntry("Li6P2S8", -4.46, "gamma"),
+        HullEntry("Cl2", -1.8, "cl"),
+    ]
+    chosen = {2: entries[:4], 3: entries[:8], 4: entries}[n_components]
+    return ConvexHullDoc.from_entries(chosen, potential=POTENTIAL)
+
+
+def free_energies() -> list[ConfigurationalFreeEnergyDoc]:
+    """A sample of forty of a hundred orderings at four temperatures."""
+    rng = np.random.default_rng(3)
+    orderings = [
+        ConfigurationEnergy(configuration_id=f"c{i}", energy_eV_per_cell=float(energy), degeneracy=2.0)
+        for i, energy in enumerate(rng.normal(-220.0, 0.15, 40))
+    ]
+    return [
+        ConfigurationalFreeEnergyDoc.from_configurations(
+            orderings,
+            parent="p" * 64,
+            occupancy_class="4a=2,4d=2",
+            cell_formula="Li24P4S20Cl4",
+            temperature_K=kelvin,
+            potential=POTENTIAL,
+            total_orderings=200.0,
+        )
+        for kelvin in (900.0, 300.0, 600.0, 1200.0)
+    ]
+
+
+@lru_cache
+def site_network() -> SiteNetworkDoc:
+    return SiteNetworkDoc.from_trajectories([output()], [walk()])
+
+
+def refused_network() -> SiteNetworkDoc:
+    return SiteNetworkDoc.from_trajectories([output()], [walk(n_frames=5)])
+
+
+@lru_cache
+def structure_function(velocities=True) -> StructureFunctionDoc:
+    parameters = {"maximum_radius_A": 6.0, "maximum_frames": 50}
+    return StructureFunctionDoc.from_trajectories([output()], [walk(velocities=velocities)], **parameters)
+
+
+def vibrational_free_energy() -> VibrationalFreeEnergyDoc:
+    return VibrationalFreeEnergyDoc.from_trajectory(
+        walk(0.0),
+        configuration_id="c0",
+        relaxed_energy_eV=-50.0,
+        target_temperature_K=600.0,
+        level_of_theory="springs",
+    )
