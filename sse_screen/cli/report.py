@@ -58,13 +58,15 @@ def gather(campaign: str | None) -> ReportContent:
     Returns
     -------
     ReportContent
-        Documents of the four collections and the workers' time.
+        Documents of the collections and the workers' time.
     """
     from sse_screen.database.stores import OUTPUTS, connect, launchpad
     from sse_screen.documents.activation_energy import ActivationEnergyDoc
     from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
     from sse_screen.documents.convex_hull import ConvexHullDoc
     from sse_screen.documents.diffusivity import DiffusivityDoc
+    from sse_screen.documents.site_network import SiteNetworkDoc
+    from sse_screen.documents.structure_function import StructureFunctionDoc
     from sse_screen.exceptions import InputError
     from sse_screen.reporting.page import ReportContent
     from sse_screen.settings import get_settings
@@ -89,6 +91,8 @@ def gather(campaign: str | None) -> ReportContent:
         diffusivities=diffusivities,
         hulls=_documents(database, ConvexHullDoc, uuids),
         free_energies=_documents(database, ConfigurationalFreeEnergyDoc, uuids),
+        networks=_documents(database, SiteNetworkDoc, uuids),
+        functions=_documents(database, StructureFunctionDoc, uuids),
         worker_time=_worker_time(database),
         failures=[f"{f.name}: {f.reason}" for f in failures(launchpad(settings), campaign)],
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -15,8 +16,20 @@ from sse_screen.documents.activation_energy import ActivationEnergyDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
-from sse_screen.reporting.figures import arrhenius_figure, displacement_figure, hull_figure
+from sse_screen.documents.site_network import SiteNetworkDoc
+from sse_screen.documents.structure_function import StructureFunctionDoc
+from sse_screen.reporting.figures import (
+    arrhenius_figure,
+    displacement_figure,
+    distribution_figure,
+    free_energy_figure,
+    hull_figure,
+    network_figure,
+    spectrum,
+)
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
+
+T = TypeVar("T", DiffusivityDoc, SiteNetworkDoc, StructureFunctionDoc)
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class ReportContent:
     free_energies: Sequence[ConfigurationalFreeEnergyDoc]
     worker_time: WorkerTime | None
     failures: Sequence[str] = ()
+    networks: Sequence[SiteNetworkDoc] = ()
+    functions: Sequence[StructureFunctionDoc] = ()
 
 
 def write_report(content: ReportContent, folder: Path) -> Path:
@@ -65,15 +80,8 @@ def write_report(content: ReportContent, folder: Path) -> Path:
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     rows = rank_materials(content.fits, content.diffusivities, content.hulls)
-    materials = []
-    for row in rows:
-        points = sorted(
-            (d for d in content.diffusivities if d.id in {p.diffusivity_id for p in row.fit.points}),
-            key=lambda d: d.temperature_K,
-        )
-        drawn = [_saved(arrhenius_figure(row.fit), figures, f"arrhenius_{row.fit.id}")]
-        drawn += [_saved(displacement_figure(d), figures, f"msd_{d.id}") for d in points]
-        materials.append({"fit": row.fit, "points": points, "figures": drawn})
+    materials = [_material(row.fit, content, figures) for row in rows]
+    groups = _by_temperature(content.free_energies)
     page = (
         _environment()
         .get_template("report.html")
@@ -85,12 +93,50 @@ def write_report(content: ReportContent, folder: Path) -> Path:
             ranking=[row_cells(row) for row in rows],
             materials=materials,
             hulls=[(hull, _saved(hull_figure(hull), figures, f"hull_{hull.id}")) for hull in content.hulls],
+            free_energy_figures=[
+                _saved(free_energy_figure(group), figures, f"free_energy_{group[0].id}") for group in groups
+            ],
             potentials=_potentials(content),
         )
     )
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _material(fit: ActivationEnergyDoc, content: ReportContent, folder: Path) -> dict[str, Any]:
+    """Gather what the page shows of one material, structure and sites at its highest temperature."""
+    wanted = {point.diffusivity_id for point in fit.points}
+    points = _ascending(d for d in content.diffusivities if d.id in wanted)
+    networks = _ascending(found for found in content.networks if _belongs(found, fit))
+    functions = _ascending(found for found in content.functions if _belongs(found, fit))
+    drawn = [_saved(arrhenius_figure(fit), folder, f"arrhenius_{fit.id}")]
+    drawn += [_saved(displacement_figure(d), folder, f"msd_{d.id}") for d in points]
+    if with_sites := [network for network in networks if network.sites]:
+        drawn.append(_saved(network_figure(with_sites[-1]), folder, f"jump_network_{with_sites[-1].id}"))
+    for found in functions[-1:]:
+        drawn.append(_saved(distribution_figure(found), folder, f"rdf_{found.id}"))
+        drawn.append(_saved(spectrum(found), folder, f"spectrum_{found.id}"))
+    return {"fit": fit, "points": points, "networks": networks, "figures": [name for name in drawn if name]}
+
+
+def _belongs(found: SiteNetworkDoc | StructureFunctionDoc, fit: ActivationEnergyDoc) -> bool:
+    return all(getattr(found, name) == getattr(fit, name) for name in ActivationEnergyDoc.group_fields)
+
+
+def _ascending(documents: Iterable[T]) -> list[T]:
+    return sorted(documents, key=lambda document: document.temperature_K)
+
+
+def _by_temperature(
+    documents: Sequence[ConfigurationalFreeEnergyDoc],
+) -> list[list[ConfigurationalFreeEnergyDoc]]:
+    """Gather the documents that differ in temperature alone."""
+    names = [name for name in ConfigurationalFreeEnergyDoc.group_fields if name != "temperature_K"]
+    groups: dict[tuple[Any, ...], list[ConfigurationalFreeEnergyDoc]] = {}
+    for document in documents:
+        groups.setdefault(tuple(getattr(document, name) for name in names), []).append(document)
+    return list(groups.values())
 
 
 def _saved(figure: Figure | None, folder: Path, name: str) -> str | None:

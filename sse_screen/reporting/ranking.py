@@ -105,7 +105,7 @@ def quantity_text(quantity: Quantity, *, with_unit: bool = True) -> str:
     str
         Such as ``1.2e-05 [8.1e-06, 1.8e-05] cm2/s``, ``< 3e-06 cm2/s`` for an upper limit, or a dash.
     """
-    unit = f" {quantity.unit}" if with_unit else ""
+    unit = f" {quantity.unit}" if with_unit and quantity.unit != "1" else ""
     if quantity.value is None or quantity.verdict == "upper_limit":
         return NOTHING if quantity.upper is None else f"< {_number(quantity.upper)}{unit}"
     low = NOTHING if quantity.lower is None else _number(quantity.lower)

@@ -1,0 +1,88 @@
+"""The report of documents of every collection: its sections, tables and figures."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sse_screen.reporting.page import ReportContent, write_report
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
+
+import figure_documents as made
+
+
+def content(**changes) -> ReportContent:
+    fit = made.activation_energy()
+    # the points of the fit are copies of one diffusivity, which stands for all of them
+    fields = {
+        "title": "trial",
+        "fits": [fit],
+        "diffusivities": [made.diffusivity()],
+        "hulls": [made.hull(), made.hull(4)],
+        "free_energies": made.free_energies(),
+        "worker_time": None,
+        "networks": [made.site_network()],
+        "functions": [made.structure_function()],
+    }
+    return ReportContent(**(fields | changes))
+
+
+def written(folder, **changes):
+    page = write_report(content(**changes), folder).read_text(encoding="utf-8")
+    return page, re.findall(r'<img src="figures/([a-z_]+)_[0-9a-f]+\.svg"', page)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return (folder, *written(folder))
+
+
+def test_all_figures_are_shown_and_exist(full):
+    folder, page, figures = full
+    assert sorted(figures) == [
+        "arrhenius",
+        "free_energy",
+        "hull",
+        "jump_network",
+        "msd",
+        "rdf",
+        "spectrum",
+    ]
+    for name in re.findall(r'src="(figures/[^"]+)"', page):
+        assert (folder / name).read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def test_the_table_of_networks_says_what_was_found(full):
+    _, page, _ = full
+    network = made.site_network()
+    row = re.search(rf"<tr><td>700</td><td>{network.n_sites}</td>.*?{network.id}", page, re.DOTALL)
+    assert row is not None
+    assert f"<td>{network.n_jumps}</td>" in row.group()
+    assert "3 directions" in row.group()
+
+
+def test_one_free_energy_figure_for_each_set_that_differs_in_temperature_alone(tmp_path):
+    documents = made.free_energies()
+    other = [document.model_copy(update={"convention": "per_atom", "id": "b" * 24}) for document in documents]
+    _, figures = written(tmp_path, free_energies=[*documents, *other], hulls=[])
+    assert figures.count("free_energy") == 2
+
+
+def test_a_refused_network_has_its_reason_and_no_figure(tmp_path):
+    refused = made.refused_network()
+    page, figures = written(
+        tmp_path, networks=[refused], functions=[made.structure_function(velocities=False)], hulls=[]
+    )
+    assert "jump_network" not in figures
+    assert "spectrum" not in figures
+    assert "rdf" in figures
+    assert "5 frames are too few" in page
+
+
+def test_networks_of_another_material_are_not_shown(tmp_path):
+    other = made.site_network().model_copy(update={"material_id": "other"})
+    _, figures = written(tmp_path, networks=[other], functions=[], free_energies=[], hulls=[])
+    assert figures == ["arrhenius", "msd"]
