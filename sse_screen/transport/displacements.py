@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.fft
+import scipy.stats
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
@@ -14,12 +15,15 @@ from sse_screen.exceptions import InputError
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 # A step of this fraction of a cell vector may as well have gone the other way round.
 AMBIGUOUS_FRACTION = 0.4
 _COMPONENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 _DISCONTINUITY_RATIO = 5.0
 _DISCONTINUITY_FLOOR_A = 0.4
+_SIMULTANEOUS_IONS = 8
+_CHANCE = 1e-6
 
 
 class SpeciesError(InputError):
@@ -163,28 +167,51 @@ def displacements(
         masses = masses_of(trajectory.species)
         drift = np.einsum("a,tax->tx", masses / masses.sum(), vectors)
     vectors -= drift[:, None]
-    return Displacements(vectors, drift, mobile, framework, find_discontinuities(vectors), ambiguous)
+    return Displacements(vectors, drift, mobile, framework, find_discontinuities(vectors, mobile), ambiguous)
 
 
-def find_discontinuities(vectors_A: FloatArray) -> tuple[int, ...]:
-    """Return the frames at which the atoms as a whole are displaced from the frame before.
+def find_discontinuities(vectors_A: FloatArray, mobile: IndexArray | None = None) -> tuple[int, ...]:
+    """Return the frames at which many atoms at once are displaced from the frame before.
 
     The median over atoms of the step length is compared with its own median over frames, so that neither
     hops of single ions nor a coarse dump are taken for a restart; a break is 5 times and 0.4 Å above it.
-    Frames at a break that is one of many (more than one in ten) are not reported: that is fast motion.
+    A restart from an earlier frame leaves the framework where it is: it shows as more mobile ions that move
+    at once than their own rate allows (`_simultaneous`). Frames at a break that is one of many (more than
+    one in ten) are not reported: that is fast motion.
 
     Parameters
     ----------
     vectors_A : numpy.ndarray
         Displacements in Å, shape (n_frames, n_atoms, 3).
+    mobile : numpy.ndarray, optional
+        Indices of the mobile ions, which are looked at by themselves too.
     """
     if len(vectors_A) < 4:
         return ()
     steps = np.diff(vectors_A, axis=0)
-    typical = np.median(np.sqrt(np.einsum("tax,tax->ta", steps, steps)), axis=1)
-    threshold = _DISCONTINUITY_RATIO * np.median(typical) + _DISCONTINUITY_FLOOR_A
-    breaks = np.flatnonzero(typical > threshold) + 1
-    return () if len(breaks) > 0.1 * len(vectors_A) else tuple(int(frame) for frame in breaks)
+    lengths = np.sqrt(np.einsum("tax,tax->ta", steps, steps))
+    typical = np.median(lengths, axis=1)
+    breaks = typical > _DISCONTINUITY_RATIO * np.median(typical) + _DISCONTINUITY_FLOOR_A
+    if mobile is not None and len(mobile) >= _SIMULTANEOUS_IONS:
+        breaks |= _simultaneous(lengths[:, mobile])
+    frames = np.flatnonzero(breaks) + 1
+    return () if len(frames) > 0.1 * len(vectors_A) else tuple(int(frame) for frame in frames)
+
+
+def _simultaneous(lengths_A: FloatArray) -> BoolArray:
+    """Return the steps in which a quarter of the ions, and eight, move more than independent ions would.
+
+    An ion moves if its step is 5 times and 0.4 Å above the median; chance would give one such step in a
+    million runs if the ions moved independently at the rate of the run.
+    """
+    n_steps, n_ions = lengths_A.shape
+    moves = lengths_A > _DISCONTINUITY_RATIO * np.median(lengths_A) + _DISCONTINUITY_FLOOR_A
+    together = moves.sum(axis=1)
+    # The share of steps without the step that is judged, so that a break does not hide itself.
+    rate = (moves.sum() - together + 1) / (n_steps * n_ions)
+    chance = scipy.stats.binom.sf(together - 1, n_ions, np.minimum(rate, 1.0))
+    enough = together >= max(_SIMULTANEOUS_IONS, n_ions / 4)
+    return np.asarray(enough & (chance < _CHANCE / n_steps))
 
 
 def displacement_tensor(vectors_A: FloatArray, block: int = 32) -> FloatArray:

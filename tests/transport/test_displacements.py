@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
 from sse_screen.transport import displacements as d
+from sse_screen.transport.synthetic import uncorrelated_hops
 
 REFERENCE = next(
     (
@@ -120,6 +121,26 @@ def test_a_restart_from_other_positions_is_found_and_hops_are_not():
     assert d.find_discontinuities(vectors) == (220,)
     moved = d.Displacements(vectors, vectors[:, 0], np.arange(1), np.arange(1), (220, 299), 0)
     assert moved.pieces() == [slice(0, 220), slice(220, 299)]
+
+
+def test_a_restart_that_only_the_mobile_ions_show():
+    """From the first frame again: the framework, here most of the atoms, stays where it was."""
+    rng = np.random.default_rng(3)
+    walks, _ = uncorrelated_hops(1, 24, 600, 150, rng, 3.0)
+    vectors = np.concatenate([walks[0], np.zeros((600, 48, 3))], axis=1) + 0.1 * rng.normal(size=(600, 72, 3))
+    mobile = np.arange(24)
+    assert d.find_discontinuities(vectors, mobile) == ()
+    vectors[400:, :24] -= walks[0, 400] - walks[0, 0]
+    assert d.find_discontinuities(vectors) == ()
+    assert d.find_discontinuities(vectors, mobile) == (400,)
+
+
+@pytest.mark.parametrize("jumps", [150, 1500, 4000, 9000])
+def test_independent_hops_are_no_restart_however_coarse_the_dump(jumps):
+    rng = np.random.default_rng(jumps)
+    walks, _ = uncorrelated_hops(20, 24, 600, jumps, rng, 3.0)
+    for vectors in walks + 0.1 * rng.normal(size=walks.shape):
+        assert d.find_discontinuities(np.concatenate([vectors, 0 * vectors], axis=1), np.arange(24)) == ()
 
 
 def test_a_sparse_dump_is_counted():
