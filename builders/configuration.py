@@ -54,6 +54,8 @@ class ConfigurationBuilder(DerivedBuilder):
             **{name: output[name] for name in _COPIED},
             parent=output["parent_id"],
             **numbers,
+            n_moved_ions=found.get("n_moved_ions"),
+            reached_id=found.get("reached_id"),
             energy_eV_per_atom=found["energy_eV_per_cell"] / output["n_atoms"],
             structures=output["structures"],
         )

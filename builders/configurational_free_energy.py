@@ -13,6 +13,7 @@ from sse_screen.documents.configurational_free_energy import (
 )
 from sse_screen.documents.relaxation import cell_formula, relaxation_level
 from sse_screen.exceptions import InputError
+from sse_screen.structures.orderings import merge_relaxed
 
 Parent = tuple[str, str, str]
 
@@ -89,15 +90,19 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
                     f"{first['parent_name']}: batches of {key['occupancy_class']} differ in {name}; the "
                     "cells of one parent and class must be the same"
                 )
-        orderings = {
-            found["configuration_id"]: ConfigurationEnergy(
-                configuration_id=found["configuration_id"],
-                energy_eV_per_cell=found["energy_eV_per_cell"],
-                degeneracy=found["weight"],
-            )
+        relaxed = {
+            found["configuration_id"]: found
             for output in outputs
             for found in output["configurations"]
             if found["converged"]
+        }
+        orderings = {
+            name: ConfigurationEnergy(
+                configuration_id=name,
+                energy_eV_per_cell=found["energy_eV_per_cell"],
+                degeneracy=found["weight"],
+            )
+            for name, found in relaxed.items()
         }
         runs = {}
         if key["with_vibrations"]:
@@ -110,6 +115,9 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         sampled = any(output["sampled"] for output in outputs)
         found_labelled = sum(ordering.degeneracy for ordering in orderings.values())
         complete = not sampled and round(found_labelled) == first["n_labelled_total"]
+        missing = first["n_unique_total"] - len(orderings)
+        orderings, moved = _one_a_basin(orderings, relaxed, sampled=sampled)
+        kept = sum(ordering.degeneracy for ordering in orderings.values()) / found_labelled if moved else 1
         # The published convention counts every symmetry-unique ordering once.
         total = "n_unique_total" if key["convention"] == "per_atom" else "n_labelled_total"
         document = ConfigurationalFreeEnergyDoc.from_configurations(
@@ -121,11 +129,10 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             with_vibrations=key["with_vibrations"],
             potential=PotentialIdentity.model_validate(first["potential"]),
             level_of_theory=key["level_of_theory"],
-            total_orderings=None if complete else first[total],
+            total_orderings=None if complete else first[total] * kept,
             **self.parameters,
         )
-        warnings = list(document.warnings)
-        missing = first["n_unique_total"] - len(orderings)
+        warnings = list(document.warnings) + moved
         if missing > 0 and not sampled:
             warnings.append(
                 f"{missing} of {first['n_unique_total']} orderings are missing (not converged, failed or not "
@@ -136,6 +143,57 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             n_flagged = sum(not run["usable"] for run in runs.values())
             warnings.append(f"{n_flagged} of {len(runs)} runs were left out: {'; '.join(flagged[:5])}")
         return document.model_copy(update={"parent_name": first["parent_name"], "warnings": warnings})
+
+
+def _one_a_basin(
+    orderings: dict[str, ConfigurationEnergy], relaxed: dict[str, dict[str, Any]], *, sampled: bool
+) -> tuple[dict[str, ConfigurationEnergy], list[str]]:
+    """Count every basin once, where a relaxation carried ions to other sites; tell what was merged.
+
+    In a list of orderings, those that reached one ordering are merged: the lowest of them is kept with the
+    degeneracy of the ordering that was reached. A sample does not hold most of the orderings that are
+    reached; it stays unbiased when those that left their basin are left out, and with them their share of the
+    labelled orderings. What ended outside the space, or was not mapped, is counted as it is.
+    """
+    reached = {name: relaxed[name].get("reached_id") for name in orderings}
+    left = {name for name, now in reached.items() if now is not None and now != name}
+    outside = [n for n in orderings if reached[n] is None and relaxed[n].get("n_moved_ions") is not None]
+    warnings = []
+    if outside:
+        warnings.append(
+            f"{len(outside)} of {len(orderings)} orderings relaxed to places that are no ordering of this "
+            "class, or are in doubt, and were counted as they are"
+        )
+    if not left:
+        return orderings, warnings
+    names = list(orderings)
+    basins = merge_relaxed(
+        [reached[name] or name for name in names], [_energy(orderings[name]) for name in names]
+    )
+    if sampled:
+        merged = {name: ordering for name, ordering in orderings.items() if name not in left}
+        what = "were left out of the sample"
+    else:
+        merged = {
+            basin: orderings[names[number]].model_copy(
+                update={"degeneracy": relaxed[names[number]]["reached_degeneracy"]}
+                if names[number] in left
+                else {}
+            )
+            for basin, number in basins.items()
+        }
+        what = f"were merged with those, {len(names) - len(merged)} duplicates"
+    warnings.append(
+        f"the ions of {len(left)} of {len(names)} orderings relaxed to the sites of other orderings; "
+        f"they {what}"
+    )
+    return merged, warnings
+
+
+def _energy(ordering: ConfigurationEnergy) -> float:
+    """Give what orders the cells of one basin: the free energy where there is one."""
+    free_energy = ordering.free_energy_eV_per_cell
+    return ordering.energy_eV_per_cell if free_energy is None else free_energy
 
 
 def _runs_at(temperature_K: float, outputs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

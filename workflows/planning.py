@@ -205,7 +205,9 @@ def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
     batches = []
     for start in range(0, len(found), section.batch_size):
         chosen = found[start : start + section.batch_size]
-        packed = pack_orderings(parent, {o.id: o.sites for o in chosen})
+        packed = pack_orderings(
+            parent, {o.id: o.sites for o in chosen}, section.occupancy, section.exclusion_radius_A
+        )
         batches.append((packed, {o.id: (o.degeneracy, float(o.weight)) for o in chosen}))
     description = {
         "parent_id": structure_hash(parent),

@@ -27,7 +27,8 @@ from sse_screen.dynamics.relaxation import RelaxationResult, relax_structure
 from sse_screen.exceptions import SseScreenError
 from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.structures.identity import structure_hash
-from sse_screen.structures.orderings import ordered_structure
+from sse_screen.structures.orderings import Ordering, OrderingSpace, map_to_sites, ordered_structure
+from sse_screen.structures.orderings.occupancy import Occupancy
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
 
@@ -151,7 +152,12 @@ def unpack_structures(data: bytes) -> dict[str, Structure]:
     return {key: Structure.from_dict(value) for key, value in json.loads(zstandard.decompress(data)).items()}
 
 
-def pack_orderings(parent: Structure, sites: dict[str, dict[str, tuple[int, ...]]]) -> bytes:
+def pack_orderings(
+    parent: Structure,
+    sites: dict[str, dict[str, tuple[int, ...]]],
+    occupancy: Occupancy | None = None,
+    exclusion_radius_A: float = 0.0,
+) -> bytes:
     """Pack orderings of one disordered crystal: the crystal once, and the sites that each ordering takes.
 
     Parameters
@@ -160,13 +166,18 @@ def pack_orderings(parent: Structure, sites: dict[str, dict[str, tuple[int, ...]
         The disordered crystal.
     sites : dict
         By ordering id, species to the sites of the crystal that it takes.
+    occupancy : mapping, optional
+        Numbers of ions of the space they are from.
+    exclusion_radius_A : float
+        Exclusion radius of that space in ångström.
 
     Returns
     -------
     bytes
         zstd-compressed JSON.
     """
-    text = json.dumps({"parent": parent.as_dict(), "orderings": sites}, sort_keys=True)
+    space = {"occupancy": occupancy, "exclusion_radius_A": exclusion_radius_A}
+    text = json.dumps({"parent": parent.as_dict(), "orderings": sites} | space, sort_keys=True)
     return zstandard.compress(text.encode(), 3)
 
 
@@ -189,6 +200,38 @@ def unpack_orderings(data: bytes) -> dict[str, Structure]:
         name: ordered_structure(parent, sites).remove_oxidation_states()
         for name, sites in content["orderings"].items()
     }
+
+
+def where_ions_are(packed: bytes, relaxed: dict[str, Structure]) -> dict[str, dict[str, Any]]:
+    """Map the ions of relaxed orderings back to sites.
+
+    Parameters
+    ----------
+    packed : bytes
+        From :func:`pack_orderings`.
+    relaxed : dict
+        Relaxed cell by ordering id.
+
+    Returns
+    -------
+    dict
+        By ordering id, the fields ``n_moved_ions``, ``reached_id`` and ``reached_degeneracy`` of
+        :class:`ConfigurationResult`; no id where two ions were nearest to one site.
+    """
+    content = json.loads(zstandard.decompress(packed))
+    crystal = Structure.from_dict(content["parent"])
+    space = OrderingSpace(crystal, content["occupancy"], content["exclusion_radius_A"])
+    found = {}
+    for name, structure in relaxed.items():
+        ordering = Ordering(name, 1, 1.0, content["orderings"][name], parent=space.structure)
+        mapping = map_to_sites(space, ordering, structure)
+        certain = not mapping.contested
+        found[name] = {
+            "n_moved_ions": len(mapping.moves),
+            "reached_id": mapping.id if certain else None,
+            "reached_degeneracy": mapping.degeneracy if certain else None,
+        }
+    return found
 
 
 @dataclass
@@ -233,18 +276,21 @@ class ConfigurationBatchMaker(Maker):
         key = relaxation_key(batch.sha256 + tag, self.potential, self.protocol)
 
         def compute(folder: Path) -> ConfigurationBatchOutput:
-            structures = unpack_orderings(worker().blobs.get(batch.sha256))
+            packed = worker().blobs.get(batch.sha256)
+            structures = unpack_orderings(packed)
             done = _relax_each(structures, self, folder)
+            relaxed = {name: Structure.from_dict(done[name]["structure"]) for name in sorted(done)}
+            reached = where_ions_are(packed, relaxed)
             results = [
                 ConfigurationResult(
                     configuration_id=name,
                     degeneracy=weights[name][0],
                     weight=weights[name][1],
                     **done[name]["result"],
+                    **reached[name],
                 )
                 for name in sorted(done)
             ]
-            relaxed = {name: Structure.from_dict(done[name]["structure"]) for name in sorted(done)}
             return ConfigurationBatchOutput(
                 calculation_key=key,
                 **parent,

@@ -13,7 +13,7 @@ class ConfigurationDoc(DerivedDocument):
     """A relaxed ordering at one level of theory; its structure is in the blob of its batch, by its id."""
 
     collection: ClassVar[str] = "configuration"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = ("configuration_id", "level_of_theory")
 
     configuration_id: str = Field(description="Content id of the ordering before relaxation")
@@ -35,4 +35,12 @@ class ConfigurationDoc(DerivedDocument):
         description="Largest force left", json_schema_extra={"unit": "eV/angstrom"}
     )
     converged: bool = Field(description="Whether the forces fell below the limit")
+    n_moved_ions: int | None = Field(
+        None,
+        description="Ions that the relaxation carried to another site; none if not looked for",
+        json_schema_extra={"unit": "1"},
+    )
+    reached_id: str | None = Field(
+        None, description="Content id of the ordering that the relaxed ions map to; none if outside the space"
+    )
     structures: BlobReference = Field(description="Packed relaxed structures of its batch, by id")

@@ -95,7 +95,7 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     """Free energy of a disordered crystal at one temperature."""
 
     collection: ClassVar[str] = "configurational_free_energy"
-    meaning_version: ClassVar[str] = "2"
+    meaning_version: ClassVar[str] = "3"
     group_fields: ClassVar[tuple[str, ...]] = (
         "parent",
         "occupancy_class",

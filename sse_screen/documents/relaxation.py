@@ -58,6 +58,17 @@ class ConfigurationResult(Document):
         description="Largest force left", json_schema_extra={"unit": "eV/angstrom"}
     )
     converged: bool = Field(description="Whether the forces fell below the limit")
+    n_moved_ions: int | None = Field(
+        None,
+        description="Ions that the relaxation carried to another site; none if not looked for",
+        json_schema_extra={"unit": "1"},
+    )
+    reached_id: str | None = Field(
+        None, description="Content id of the ordering that the relaxed ions map to; none if outside the space"
+    )
+    reached_degeneracy: int | None = Field(
+        None, description="Symmetry-equivalent orderings of reached_id", json_schema_extra={"unit": "1"}
+    )
 
 
 class ConfigurationBatchOutput(Document):

@@ -113,3 +113,35 @@ def test_vibrations_add_a_document_and_flagged_runs_are_left_out(database):
         {"uuid": "c1"}, {"$set": {"output.results.1.free_energy_eV_per_cell": -206.0}}
     )
     assert build(database)[0].built == 1
+
+
+def moved(batch, **reached):
+    """Give the batch with (moved ions, id, degeneracy) of what the relaxed ions map to."""
+    fields = ("n_moved_ions", "reached_id", "reached_degeneracy")
+    found = [
+        c.model_copy(update=dict(zip(fields, reached[c.configuration_id], strict=True)))
+        for c in batch.configurations
+    ]
+    return batch.model_copy(update={"configurations": found})
+
+
+def test_orderings_that_relaxed_to_one_basin_count_once(database):
+    orbits = [ORBITS[0], ("x2", 4, -200.01, True), ORBITS[2]]
+    batch = moved(configuration_batch(1, orbits), x1=(0, "x1", 2), x2=(1, "x1", 2), x3=(0, "x3", 2))
+    store(database, batch)
+    document = build(database)[1][300.0]
+    beta = 1 / (K_B * 300)
+    expected = (-200.01 - np.log(2 + 2 * np.exp(-beta * 0.11)) / beta) / 52
+    assert document.free_energy.value == pytest.approx(expected, abs=1e-12)
+    assert (document.n_configurations, document.total_orderings, document.is_complete) == (2, 4, True)
+    assert any("1 of 3 orderings relaxed to the sites of other" in text for text in document.warnings)
+
+
+def test_a_sample_leaves_out_what_left_its_basin_with_its_share(database):
+    batch = configuration_batch(1, ORBITS, sampled=True)
+    store(database, moved(batch, x1=(0, "x1", 2), x2=(2, "elsewhere", 6), x3=(3, None, None)))
+    document = build(database)[1][300.0]
+    assert (document.n_configurations, document.total_orderings) == (2, 4)
+    texts = " ".join(document.warnings)
+    assert "left out of the sample" in texts
+    assert "1 of 3 orderings relaxed to places that are no ordering of this class" in texts

@@ -9,8 +9,10 @@ from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.dynamics.relaxation import relax_structure
 from sse_screen.exceptions import SseScreenError
 from sse_screen.potentials import load_calculator, resolve_potential
+from sse_screen.structures.orderings import OrderingSpace, ordered_structure
+from sse_screen.structures.prototypes import build_prototype
 from sse_screen.workflows import relaxation
-from sse_screen.workflows.relaxation import ConfigurationBatchMaker
+from sse_screen.workflows.relaxation import ConfigurationBatchMaker, pack_orderings, where_ions_are
 
 
 @pytest.fixture
@@ -74,3 +76,23 @@ def test_a_failure_is_raised_after_the_others_are_in_the_journal(maker, structur
         if line
     ]
     assert sorted(kept) == ["a", "c"]
+
+
+def test_relaxed_ions_are_put_back_on_sites():
+    crystal = build_prototype("llzo-cubic-disordered")
+    space = OrderingSpace(crystal, {"24d": 13, "96h": 43}, 2.0)
+    first, second, third = list(space.enumerate())[:3]
+    packed = pack_orderings(crystal, {o.id: o.sites for o in (first, second)}, {"24d": 13, "96h": 43}, 2.0)
+    relaxed = {
+        first.id: ordered_structure(crystal, first.sites).perturb(0.1),
+        second.id: ordered_structure(crystal, third.sites),
+    }
+    found = where_ions_are(packed, relaxed)
+    assert found[first.id] == {
+        "n_moved_ions": 0,
+        "reached_id": first.id,
+        "reached_degeneracy": first.degeneracy,
+    }
+    assert found[second.id]["n_moved_ions"] > 0
+    assert found[second.id]["reached_id"] == third.id
+    assert found[second.id]["reached_degeneracy"] == third.degeneracy

@@ -44,6 +44,10 @@ def test_from_partial_occupancies_to_a_free_energy_with_vibrations(campaign, dat
         assert run_builder(builder()).failures == {}
     (configuration,) = database["configuration"].find()  # all six orderings of two in four sites are equal
     assert configuration["degeneracy"] == 6
+    assert (configuration["n_moved_ions"], configuration["reached_id"]) == (
+        0,
+        configuration["configuration_id"],
+    )
     (vibration,) = database["vibrational_free_energy"].find()
     assert vibration["usable"], vibration["flags"]
     assert vibration["n_modes"] == pytest.approx(3 * 8 - 3)

@@ -141,13 +141,13 @@ def identify(space: OrderingSpace, sites: Mapping[str, tuple[int, ...]]) -> tupl
     return found.id, found.degeneracy
 
 
-def merge_relaxed(mappings: Iterable[SiteMapping], energies_eV: Iterable[float]) -> dict[str, int]:
+def merge_relaxed(identities: Iterable[str | None], energies_eV: Iterable[float]) -> dict[str, int]:
     """Pick one relaxed cell for every ordering that was reached.
 
     Parameters
     ----------
-    mappings : iterable of SiteMapping
-        Where the relaxed cells are.
+    identities : iterable of str or None
+        Content ids of the orderings that the relaxed cells are now (``SiteMapping.id``).
     energies_eV : iterable of float
         Their energies, in the same order.
 
@@ -158,7 +158,7 @@ def merge_relaxed(mappings: Iterable[SiteMapping], energies_eV: Iterable[float])
         space are left out.
     """
     best: dict[str, tuple[float, int]] = {}
-    for number, (mapping, energy) in enumerate(zip(mappings, energies_eV, strict=True)):
-        if mapping.id is not None:
-            best[mapping.id] = min(best.get(mapping.id, (energy, number)), (energy, number))
-    return {identity: number for identity, (_, number) in best.items()}
+    for number, (identity, energy) in enumerate(zip(identities, energies_eV, strict=True)):
+        if identity is not None:
+            best[identity] = min(best.get(identity, (energy, number)), (energy, number))
+    return {reached: number for reached, (_, number) in best.items()}

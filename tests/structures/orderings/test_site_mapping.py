@@ -10,7 +10,6 @@ import pytest
 from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings import (
     OrderingSpace,
-    SiteMapping,
     identify,
     map_to_sites,
     merge_relaxed,
@@ -81,10 +80,7 @@ def test_orderings_outside_the_space_have_no_id(argyrodite: Structure, garnet: O
 
 
 def test_the_lowest_of_every_basin_is_kept() -> None:
-    def mapping(identity: str | None) -> SiteMapping:
-        return SiteMapping(identity, 1, {}, (), 0.0, False)
-
-    found = merge_relaxed([mapping(i) for i in ("a", "b", "a", None)], [-1.0, -2.0, -1.5, -9.0])
+    found = merge_relaxed(["a", "b", "a", None], [-1.0, -2.0, -1.5, -9.0])
     assert found == {"a": 2, "b": 1}
 
 
