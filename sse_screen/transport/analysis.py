@@ -67,9 +67,9 @@ def analyze_transport(
     InputError
         If the trajectories cannot be pooled, a species is not there, or the charge is needed and not given.
     """
-    _one_temperature(trajectories)
     if temperature_K is not None and not temperature_K > 0:
         raise TrajectoryError(f"temperature_K: {temperature_K} is not a temperature")
+    _one_temperature(trajectories)
     ensemble = prepare_ensemble(trajectories, mobile_species, framework_species)
     number = charge_of(ensemble.mobile_species[0], charge)
     fitted = fit_ensemble(ensemble, hop_distance_A=hop_distance_A, window_ps=window_ps)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,13 +97,15 @@ def prepare_ensemble(
     Raises
     ------
     TrajectoryError
-        If there is no trajectory, the compositions differ, or the frames are unevenly spaced.
+        If there is no trajectory, the compositions differ, one is there twice, or the frames are unevenly
+        spaced.
     SpeciesError
         If a named species is not there.
     """
     if not trajectories:
         raise TrajectoryError("trajectories: none given")
     _same_composition(trajectories)
+    _no_copies(trajectories)
     symbols = (mobile_species,) if isinstance(mobile_species, str) else tuple(mobile_species)
     step = common_time_step(trajectories)
     mobile: list[FloatArray] = []
@@ -144,6 +147,16 @@ def _same_composition(trajectories: Sequence[Trajectory]) -> None:
         if Counter(trajectory.species) != composition:
             raise TrajectoryError(
                 "species: the trajectories are of different compositions and cannot be pooled"
+            )
+
+
+def _no_copies(trajectories: Sequence[Trajectory]) -> None:
+    """Refuse a trajectory given twice, which would narrow the interval without knowing more."""
+    for (i, one), (j, other) in combinations(enumerate(trajectories, start=1), 2):
+        same_shape = one.positions.shape == other.positions.shape and one.n_frames > 1
+        if same_shape and np.array_equal(one.positions[-1], other.positions[-1]):
+            raise TrajectoryError(
+                f"trajectories {i} and {j} end at the same positions: a copy is no replica; leave one out"
             )
 
 

@@ -117,7 +117,7 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
     """Test that the curve is a straight line from the chosen start on.
 
     The exponent fails if it lies outside 0.9 to 1.1 by more than two of its standard errors, or outside 0.7
-    to 1.3 at all; an error above 0.2 means that the trajectory is too short to tell.
+    to 1.3 at all; outside by less is a warning, and so is an error above 0.2: too short to tell.
     """
     low, high = _EXPONENT_BAND
     outside = alpha + 2 * alpha_error < low or alpha - 2 * alpha_error > high
@@ -127,6 +127,8 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
     message = f"{regime}: the local exponent is {alpha:.2f} ± {alpha_error:.2f}, not within {low} to {high}"
     if outcome == "passed" and alpha_error > 0.2:
         outcome, message = "warning", f"too short to tell the local exponent: {alpha:.2f} ± {alpha_error:.2f}"
+    elif outcome == "passed" and not low <= alpha <= high:
+        outcome = "warning"
     gates = [_gate("local_exponent", outcome, message, alpha)]
     reduced = _reduced(scan.fit)
     gates.append(
@@ -260,7 +262,7 @@ def sampling_gates(sparse_steps: float) -> list[Gate]:
         _gate(
             "frame_spacing",
             outcome,
-            f"{sparse_steps:.2%} of the steps are so long that their periodic image is a guess: "
+            f"{100 * sparse_steps:.2g} % of the steps are so long that their periodic image is a guess: "
             "write frames more often or unwrapped",
             sparse_steps,
         )

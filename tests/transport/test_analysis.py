@@ -56,6 +56,14 @@ def test_replicas_at_other_temperatures_are_not_pooled():
         analyze_transport([run(), run(temperature_K=800.0)], "Li")
     with pytest.raises(TrajectoryError, match="temperature_K"):
         analyze_transport([run()], "Li", temperature_K=-5.0)
+    with pytest.raises(InputError, match="is not a temperature"):
+        analyze_transport([run(temperature_K=-5.0)], "Li", temperature_K=-5.0)
+
+
+def test_a_copy_is_no_replica():
+    once = run(frames=200)
+    with pytest.raises(TrajectoryError, match="trajectories 1 and 3 end at the same positions"):
+        analyze_transport([once, run(frames=200, seed=1), once], "Li")
 
 
 @pytest.mark.parametrize("frames", [3, 1500])
