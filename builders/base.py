@@ -286,7 +286,7 @@ class DerivedBuilder(Builder):
             The sources, and what is wrong with others that cannot be used, by their ids.
         """
         from_outputs = self.source == OUTPUTS
-        ids = ("uuid", "index") if from_outputs else ("id",)
+        ids = ("uuid", "index", "completed_at") if from_outputs else ("id",)
         fields = (*self.used_fields, *self.optional_fields, *extra_fields)
         paths = [f"output.{name}" if from_outputs else name for name in fields]
         projection = {"_id": 0, **dict.fromkeys((*ids, *paths), 1)}
@@ -435,13 +435,21 @@ def latest_calculations(outputs: list[Json]) -> list[Json]:
     Returns
     -------
     list of dict
-        For each calculation key the output with the greatest uuid, in its last index, whatever the order in
-        which they are stored.
+        For each calculation key the earliest output (the greatest uuid of equally early ones), in its last
+        index, whatever the order in which they are stored; one that is taken over later changes nothing.
     """
     ordered = sorted(outputs, key=_job_order)
     last_index = {output["uuid"]: output for output in ordered}
-    latest = {output["output"]["calculation_key"]: output for output in last_index.values()}
-    return list(latest.values())
+    chosen: dict[str, Json] = {}
+    for output in last_index.values():
+        key = output["output"]["calculation_key"]
+        if key not in chosen or _completed(output) <= _completed(chosen[key]):
+            chosen[key] = output
+    return list(chosen.values())
+
+
+def _completed(output: Json) -> str:
+    return str(output.get("completed_at") or "")
 
 
 def _job_order(output: Json) -> tuple[str, int]:

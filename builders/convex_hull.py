@@ -55,7 +55,9 @@ class ConvexHullBuilder(DerivedBuilder):
 
     def make(self, key: dict[str, Any], sources: list[dict[str, Any]]) -> ConvexHullDoc:
         """Make the hull of one group."""
-        outputs = [source["output"] for source in sources]
+        # a crystal relaxed for two spaces is one phase
+        by_material = {source["output"]["material_id"]: source["output"] for source in sources}
+        outputs = list(by_material.values())
         entries = [
             HullEntry(
                 formula=cell_formula(output["formula"], output["n_atoms"]),

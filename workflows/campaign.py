@@ -6,13 +6,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.exceptions import InputError
 
-Temperatures = Annotated[list[PositiveFloat], Field(min_length=1)]
+_Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
+
+
+def _distinct(temperatures_K: list[float]) -> list[float]:
+    if len(set(temperatures_K)) < len(temperatures_K):
+        raise ValueError("a temperature is given twice; use replicas for more runs of one")
+    return temperatures_K
+
+
+Temperatures = Annotated[list[_Temperature], Field(min_length=1), AfterValidator(_distinct)]
 MOBILE_ION_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Ag": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3, "F": -1}
 
 
@@ -48,9 +65,17 @@ class Material(CrystalSource):
     """A crystal whose conductivity is wanted."""
 
     mobile_ion: str = Field("Li", description="Mobile element")
-    charge_number: int | None = Field(None, description="Charge of the mobile ion; known for common ones")
+    charge_number: int | None = Field(
+        None, ge=-4, le=4, description="Charge of the mobile ion; known for common ones"
+    )
     temperatures_K: Temperatures | None = Field(None, description="Instead of the common ones")
     minimum_length_A: PositiveFloat | None = Field(None, description="Instead of the common one")
+
+    @model_validator(mode="after")
+    def _charged(self) -> Self:
+        if self.charge_number == 0:
+            raise ValueError("charge_number 0: a mobile ion has a charge")
+        return self
 
 
 class Dynamics(_Section):

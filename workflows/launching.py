@@ -13,9 +13,10 @@ from fireworks import LaunchPad
 
 from sse_screen.exceptions import InfrastructureError
 from sse_screen.settings import Settings
-from sse_screen.workflows.monitoring import counts_by_state, put_back_lost_runs
+from sse_screen.workflows.monitoring import counts_by_state, put_back_lost_runs, unfinished
 
 _POLL_S = 1.0
+_LOOK_FOR_LOST_S = 30.0
 _RESTARTS_A_WORKER = 3
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Watch = Callable[[dict[str, int]], None]
@@ -46,7 +47,7 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
         When workers keep dying.
     """
     put_back_lost_runs(launchpad)
-    if not _unfinished(counts_by_state(launchpad)):
+    if not unfinished(launchpad):
         watch(counts_by_state(launchpad))
         return counts_by_state(launchpad).get("FIZZLED", 0)
     with _processes(settings, n_workers) as processes:
@@ -54,14 +55,10 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
             _watch_over(settings, launchpad, processes, watch)
         finally:
             _stop(processes)
-            put_back_lost_runs(launchpad)
+            put_back_lost_runs(launchpad, stopped_in_order=True)
     counts = counts_by_state(launchpad)
     watch(counts)
     return counts.get("FIZZLED", 0)
-
-
-def _unfinished(counts: dict[str, int]) -> int:
-    return sum(counts.get(state, 0) for state in ("READY", "RESERVED", "RUNNING"))
 
 
 def _start(settings: Settings) -> subprocess.Popen[bytes]:
@@ -94,16 +91,18 @@ def _watch_over(
     settings: Settings, launchpad: LaunchPad, processes: list[subprocess.Popen[bytes]], watch: Watch
 ) -> None:
     restarts = _RESTARTS_A_WORKER * len(processes)
+    looked = time.monotonic()
     while True:
         counts = counts_by_state(launchpad)
         watch(counts)
         died = [p for p in processes if p.poll() not in (None, 0)]
-        if not _unfinished(counts):
+        if not unfinished(launchpad):
             return
         for process in died:
             processes.remove(process)
-        if died:
+        if died or time.monotonic() - looked > _LOOK_FOR_LOST_S:
             put_back_lost_runs(launchpad)
+            looked = time.monotonic()
         alive = [p for p in processes if p.poll() is None]
         missing = len(died) + (1 if not alive and not died else 0)
         if missing and restarts < missing:

@@ -126,7 +126,8 @@ class DiffusionFlowMaker(Maker):
     replicas : int
         Runs a temperature, each with its own seed.
     seed : int
-        First seed; run number i has seed + i.
+        Seed of the campaign; each run's is derived from it, the crystal, the temperature and the replica, so
+        that a campaign that grows keeps the runs it has.
     """
 
     relaxation: RelaxationMaker
@@ -174,15 +175,19 @@ class DiffusionFlowMaker(Maker):
         }
         relaxed: OutputReference = relaxation.output.structure
         jobs: list[Job | Flow] = [relaxation]
-        for i, temperature_K in enumerate(sorted(self.temperatures_K, reverse=True)):
+        for temperature_K in sorted(self.temperatures_K, reverse=True):
             for replica in range(self.replicas):
                 run = self.dynamics.make(
                     relaxed,
                     material,
                     float(temperature_K),
-                    self.seed + i * self.replicas + replica,
+                    _seed(self.seed, material["material_id"], temperature_K, replica),
                     [relaxation.uuid],
                 )
                 run.name = f"{material_name} {temperature_K:g} K run {replica + 1}"
                 jobs.append(run)
         return Flow(jobs, name=f"{material_name} {self.name}")
+
+
+def _seed(seed: int, material_id: str, temperature_K: float, replica: int) -> int:
+    return int(content_hash([seed, material_id, float(temperature_K), replica])[:8], 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 import time
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 from fireworks import LaunchPad
 
-from sse_screen.workflows.worker import WORKER_PREFIX, process_start_time
+from sse_screen.exceptions import InputError
+from sse_screen.workflows.worker import WORKER_PREFIX, is_dead_here
 
 FailureKind = Literal["scientific", "infrastructure"]
 _INFRASTRUCTURE = re.compile(
@@ -21,7 +23,10 @@ _INFRASTRUCTURE = re.compile(
     r"OSError|ConnectionError|MemoryError|No space left)"
 )
 LARGEST_RERUNS = 5
-_HEARTBEAT_LIMIT_S = 300.0
+_LOST = "_lost_workers"
+_OWN_HEARTBEAT_LIMIT_S = 300.0  # our workers give a sign of life every 30 s
+_PLAIN_HEARTBEAT_LIMIT_S = 4 * 3600.0  # plain rlaunch does every hour
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,19 @@ def failures(launchpad: LaunchPad, campaign: str | None = None) -> list[Failure]
     return found
 
 
-def put_back_lost_runs(launchpad: LaunchPad) -> list[tuple[int, str]]:
+def put_back_lost_runs(launchpad: LaunchPad, *, stopped_in_order: bool = False) -> list[tuple[int, str]]:
     """Find running jobs whose worker is dead and make them ready again.
 
-    A worker on this machine is dead when its process is gone; one elsewhere when it has not given a sign of
-    life for five minutes. A job that lost its worker more than five times is left failed.
+    A worker of ours on this machine is dead when its process is gone; one elsewhere when it has not given a
+    sign of life for five minutes, a plain FireWorks one for four hours. A job whose workers died more than
+    five times is left failed until somebody asks for it (``sse-screen rerun``).
 
     Parameters
     ----------
     launchpad : LaunchPad
         Where the jobs are.
+    stopped_in_order : bool
+        The workers were stopped on purpose, which is not counted against their jobs.
 
     Returns
     -------
@@ -107,28 +115,74 @@ def put_back_lost_runs(launchpad: LaunchPad) -> list[tuple[int, str]]:
             continue
         fw_id = launch["fw_id"]
         launchpad.mark_fizzled(launch["launch_id"])
-        lost = len(
-            (launchpad.fireworks.find_one({"fw_id": fw_id}, {"archived_launches": 1}) or {}).get(
-                "archived_launches", []
-            )
-        )
-        if lost >= LARGEST_RERUNS:
-            done.append((fw_id, f"left failed: its worker died {lost + 1} times"))
+        spec = (launchpad.fireworks.find_one({"fw_id": fw_id}, {f"spec.{_LOST}": 1}) or {}).get("spec", {})
+        lost = spec.get(_LOST, 0) + (0 if stopped_in_order else 1)
+        if lost > LARGEST_RERUNS:
+            done.append((fw_id, f"left failed: its workers died {lost} times; sse-screen rerun {fw_id}"))
+            _log.warning("job %s %s", *done[-1])
             continue
         launchpad.rerun_fw(fw_id)
+        launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {f"spec.{_LOST}": lost}})
         done.append((fw_id, "made ready again: its worker is gone"))
     return done
 
 
+def rerun_jobs(launchpad: LaunchPad, fw_ids: list[int]) -> None:
+    """Make failed jobs ready again, with a clean count of lost workers.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    fw_ids : list of int
+        Ids of failed jobs.
+
+    Raises
+    ------
+    InputError
+        For an id that is no failed job; nothing is changed then.
+    """
+    failed = {f["fw_id"] for f in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})}
+    wrong = [fw_id for fw_id in fw_ids if fw_id not in failed]
+    if wrong:
+        raise InputError(f"job {wrong[0]}: not a failed job; `sse-screen status` lists those")
+    for fw_id in fw_ids:
+        launchpad.rerun_fw(fw_id)
+        launchpad.fireworks.update_one({"fw_id": fw_id}, {"$unset": {f"spec.{_LOST}": ""}})
+
+
+def unfinished(launchpad: LaunchPad) -> bool:
+    """Tell whether any job is ready or running, or about to be (its parents have just ended).
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+
+    Returns
+    -------
+    bool
+        False when only completed, failed and blocked jobs are left.
+    """
+    active = {"state": {"$in": ["READY", "RESERVED", "RUNNING"]}}
+    return any(
+        collection.find_one(active, {"_id": 1}) is not None
+        for collection in (launchpad.fireworks, launchpad.workflows)
+    )
+
+
 def _is_dead(launch: dict[str, Any]) -> bool:
     parts = str(launch.get("fworker", {}).get("name", "")).split("@")
-    if len(parts) == 4 and parts[0] == WORKER_PREFIX and parts[1] == socket.gethostname():
-        return str(process_start_time(int(parts[2]))) != parts[3]
+    is_ours = len(parts) == 4 and parts[0] == WORKER_PREFIX
+    if is_ours and parts[1] == socket.gethostname():
+        return is_dead_here("@".join(parts))
     last = launch["state_history"][-1].get("updated_on")
-    if not isinstance(last, datetime):
+    if last is None:
         return False
-    last = last if last.tzinfo else last.replace(tzinfo=UTC)
-    return datetime.now(UTC) - last > timedelta(seconds=_HEARTBEAT_LIMIT_S)
+    sign = last if isinstance(last, datetime) else datetime.fromisoformat(str(last))
+    sign = sign if sign.tzinfo else sign.replace(tzinfo=UTC)  # FireWorks writes UTC
+    limit_s = _OWN_HEARTBEAT_LIMIT_S if is_ours else _PLAIN_HEARTBEAT_LIMIT_S
+    return datetime.now(UTC) - sign > timedelta(seconds=limit_s)
 
 
 @dataclass(frozen=True)

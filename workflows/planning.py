@@ -74,6 +74,7 @@ class Plan:
     potential: PotentialIdentity
     flows: list[Flow] = field(default_factory=list)
     orderings: list[PlannedOrderings] = field(default_factory=list)
+    crystals: list[str] = field(default_factory=list)
 
     @property
     def n_jobs(self) -> int:
@@ -107,7 +108,7 @@ def plan_campaign(campaign: Campaign) -> Plan:
 
     for i, material in enumerate(campaign.materials):
         with _collected(problems, f"materials.{i}"):
-            plan.flows.append(_diffusion(plan, material, i, spaces))
+            plan.flows.append(_diffusion(plan, material, spaces))
     for i, hull in enumerate(campaign.hulls):
         for j, entry in enumerate(hull.entries):
             with _collected(problems, f"hulls.{i}.entries.{j}"):
@@ -143,9 +144,10 @@ def _crystal(source: CrystalSource) -> Structure:
     return load_structure(source.file)
 
 
-def _ordered(source: CrystalSource, seed: int) -> Structure:
+def _ordered(source: CrystalSource, seed: int, *, ionic: bool) -> Structure:
     structure = _crystal(source)
-    check_neutral(structure, name=source.label)
+    if ionic:  # a hull has metals and intermetallics too
+        check_neutral(structure, name=source.label)
     if is_disordered(structure):
         if source.order is None:
             raise InputError(
@@ -162,12 +164,15 @@ def _spaces_of(structure: Structure, spaces: list[str]) -> list[str]:
     return [space for space in spaces if elements <= set(space.split("-"))]
 
 
-def _diffusion(plan: Plan, material: Material, number: int, spaces: list[str]) -> Flow:
+def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> Flow:
     campaign, dynamics = plan.campaign, plan.campaign.molecular_dynamics
     assert dynamics is not None  # checked by the campaign
-    structure = _ordered(material, campaign.seed)
+    structure = _ordered(material, campaign.seed, ionic=True)
+    plan.crystals.append(structure_hash(structure))
     check_mobile_ion(structure, material.mobile_ion, material.label)
-    charge_number = material.charge_number or MOBILE_ION_CHARGES.get(material.mobile_ion)
+    charge_number = material.charge_number
+    if charge_number is None:
+        charge_number = MOBILE_ION_CHARGES.get(material.mobile_ion)
     if charge_number is None:
         raise InputError(f"{material.label}: give charge_number, the charge of {material.mobile_ion}")
     length = material.minimum_length_A or dynamics.minimum_length_A
@@ -179,14 +184,15 @@ def _diffusion(plan: Plan, material: Material, number: int, spaces: list[str]) -
         dynamics=MolecularDynamicsMaker(plan.potential, dynamics.protocol, length),
         temperatures_K=tuple(material.temperatures_K or dynamics.temperatures_K),
         replicas=dynamics.replicas,
-        seed=campaign.seed + 1000 * number,
+        seed=campaign.seed,
     )
     in_spaces = _spaces_of(structure, spaces)
     return maker.make(structure, material.label, material.mobile_ion, charge_number, in_spaces)
 
 
 def _competing(plan: Plan, entry: CrystalSource, space: str) -> Flow:
-    structure = _ordered(entry, plan.campaign.seed)
+    structure = _ordered(entry, plan.campaign.seed, ionic=False)
+    plan.crystals.append(structure_hash(structure))
     if not _spaces_of(structure, [space]):
         raise InputError(f"{entry.label} ({structure.composition.reduced_formula}) is not in {space}")
     made = RelaxationMaker(plan.potential, plan.campaign.relaxation).make(structure, entry.label, [space])
@@ -196,6 +202,7 @@ def _competing(plan: Plan, entry: CrystalSource, space: str) -> Flow:
 
 def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
     parent = _crystal(section)
+    plan.crystals.append(structure_hash(parent))
     if not is_disordered(parent):
         raise InputError(f"{section.label} has no partial occupancies, so there is nothing to order")
     options = (parent, section.occupancy, section.exclusion_radius_A)

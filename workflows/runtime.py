@@ -20,7 +20,7 @@ from jobflow import Response
 from sse_screen import __version__
 from sse_screen.database.blobs import BlobStore
 from sse_screen.database.stores import OUTPUTS, connect
-from sse_screen.documents.base import Document, PotentialIdentity
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity
 from sse_screen.dynamics.molecular_dynamics import write_durably
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator
@@ -211,6 +211,15 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
             output=model.model_validate(earlier["output"]), stored_data={"reused_from": earlier["uuid"]}
         )
     folder = worker().folder(calculation_key)
+    outbox = folder / "output.json"
+    if outbox.exists():  # finished here before, but its document never reached the database
+        output = model.model_validate_json(outbox.read_bytes())
+        if all(worker().blobs.exists(blob.sha256) for blob in _blobs(output)):
+            return Response(output=output)
     output = compute(folder)
-    write_durably(folder / "output.json", output.model_dump_json().encode())
+    write_durably(outbox, output.model_dump_json().encode())
     return Response(output=output)
+
+
+def _blobs(output: Document) -> list[BlobReference]:
+    return [value for _, value in output if isinstance(value, BlobReference)]

@@ -10,6 +10,7 @@ import bson
 from fireworks import LaunchPad, Workflow
 from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -17,6 +18,7 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
 from sse_screen.workflows.planning import Plan
+from sse_screen.workflows.worker import is_dead_here, worker_name
 
 CAMPAIGNS = "campaigns"
 LARGEST_FIREWORK_BYTES = 12 * 1024 * 1024
@@ -55,30 +57,66 @@ def submit_plan(plan: Plan, database: Database[dict[str, Any]], launchpad: Launc
         When a job is too large for the database.
     """
     content = plan.campaign.model_dump(mode="json") | {"weights_sha256": plan.potential.weights_sha256}
-    record_id = content_hash(content)[:24]
+    record_id = content_hash([_without_paths(content), plan.crystals])[:24]
     campaigns = database[CAMPAIGNS]
-    record = campaigns.find_one({"_id": record_id})
-    if record is not None and record["state"] == "submitted":
-        return Submission(plan.campaign.name, record["n_workflows"], record["n_jobs"], already_there=True)
-    if record is not None:  # an earlier submission was cut in the middle
+    earlier = _claim(campaigns, record_id, plan.campaign.name)
+    if earlier is not None:
+        return Submission(plan.campaign.name, earlier["n_workflows"], earlier["n_jobs"], already_there=True)
+    _remove(launchpad, record_id)  # what a submission that was killed may have left
+    try:
+        return _submit(plan, database, launchpad, record_id, content)
+    except BaseException:
         _remove(launchpad, record_id)
+        campaigns.delete_one({"_id": record_id})
+        raise
+
+
+def _without_paths(content: Any) -> Any:
+    """Leave the paths of crystals out: their contents count, wherever they lie."""
+    if isinstance(content, dict):
+        return {key: _without_paths(value) for key, value in content.items() if key != "file"}
+    return [_without_paths(value) for value in content] if isinstance(content, list) else content
+
+
+def _claim(campaigns: Collection[dict[str, Any]], record_id: str, name: str) -> dict[str, Any] | None:
+    """Make this process the one that submits; give the record of a finished submission instead."""
+    claim = {"state": "submitting", "owner": worker_name(), "name": name}
+    try:
+        campaigns.insert_one({"_id": record_id, **claim})
+    except DuplicateKeyError:
+        record = campaigns.find_one({"_id": record_id}) or {}
+        if record.get("state") == "submitted":
+            return record
+        owner = record.get("owner")
+        if owner is None or not is_dead_here(owner):
+            raise InputError(
+                f"campaign {name}: another process ({owner}) is submitting it now; wait for it"
+            ) from None
+        taken = campaigns.find_one_and_update({"_id": record_id, "owner": owner}, {"$set": claim})
+        if taken is None:
+            raise InputError(f"campaign {name}: another process has just taken it over") from None
+    return None
+
+
+def _submit(
+    plan: Plan,
+    database: Database[dict[str, Any]],
+    launchpad: LaunchPad,
+    record_id: str,
+    content: dict[str, Any],
+) -> Submission:
     blobs = BlobStore(database)
     flows = [*plan.flows, *(o.flow(blobs.put) for o in plan.orderings)]
     workflows = [_workflow(flow, plan.campaign.name, record_id) for flow in flows]
-    head = {
-        "_id": record_id,
-        "name": plan.campaign.name,
+    _add(launchpad, workflows)
+    record = {
+        "state": "submitted",
         "content": content,
         "n_workflows": len(workflows),
         "n_jobs": plan.n_jobs,
         "submitted_at": datetime.now(UTC),
     }
-    try:
-        campaigns.replace_one({"_id": record_id}, head | {"state": "submitting"}, upsert=True)
-    except DuplicateKeyError as error:
-        raise InputError(f"campaign {plan.campaign.name}: another process is submitting it now") from error
-    _add(launchpad, workflows)
-    campaigns.update_one({"_id": record_id}, {"$set": {"state": "submitted"}})
+    database[CAMPAIGNS].update_one({"_id": record_id}, {"$set": record})
     return Submission(plan.campaign.name, len(workflows), plan.n_jobs, already_there=False)
 
 

@@ -11,6 +11,7 @@ import io
 import os
 import socket
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ WORKER_PREFIX = "sse-screen"
 WORKERS = "workers"
 _POLL_S = 0.5
 _PING_S = 30
+_WRITE_DOWN_S = 5.0
 
 
 def process_start_time(pid: int) -> int | None:
@@ -54,6 +56,25 @@ def worker_name() -> str:
     return "@".join([WORKER_PREFIX, socket.gethostname(), str(pid), str(process_start_time(pid))])
 
 
+def is_dead_here(name: str) -> bool:
+    """Tell whether a name of :func:`worker_name` is that of a process of this machine that has ended.
+
+    Parameters
+    ----------
+    name : str
+        Name of a process.
+
+    Returns
+    -------
+    bool
+        False for a living process, for one of another machine and for other names.
+    """
+    parts = name.split("@")
+    if len(parts) != 4 or parts[0] != WORKER_PREFIX or parts[1] != socket.gethostname():
+        return False
+    return str(process_start_time(int(parts[2]))) != parts[3]
+
+
 def work(settings_started: float) -> int:
     """Run jobs until none is ready, running or waiting.
 
@@ -71,9 +92,11 @@ def work(settings_started: float) -> int:
     from fireworks import FWorker
     from fireworks.core import rocket
     from fireworks.core.rocket_launcher import launch_rocket
+    from pymongo.errors import PyMongoError
 
     from sse_screen.database.stores import connect, job_store, launchpad
     from sse_screen.settings import get_settings
+    from sse_screen.workflows.monitoring import unfinished
 
     settings = get_settings()
     jobflow.SETTINGS.JOB_STORE = job_store(settings)
@@ -87,18 +110,27 @@ def work(settings_started: float) -> int:
     pad, fworker = launchpad(settings), FWorker(name=name)
     record: dict[str, Any] = {"_id": name, "started_at": datetime.now(UTC), "n_jobs": 0, "idle_s": 0.0}
     workers = connect(settings)[WORKERS]
+
+    def write_down() -> None:
+        while True:  # also while a job runs, so that a killed worker's time is known
+            record["wall_s"] = time.time() - settings_started
+            with contextlib.suppress(PyMongoError):
+                workers.replace_one({"_id": name}, dict(record), upsert=True)
+            time.sleep(_WRITE_DOWN_S)
+
+    threading.Thread(target=write_down, daemon=True).start()
     while True:
         with contextlib.redirect_stdout(io.StringIO()):
             ran = launch_rocket(pad, fworker, strm_lvl="ERROR")
         if ran:
             record["n_jobs"] += 1
-        elif pad.fireworks.find_one({"state": {"$in": ["READY", "RESERVED", "RUNNING"]}}, {"_id": 1}) is None:
+        elif not unfinished(pad):
             break
         else:
             time.sleep(_POLL_S)
             record["idle_s"] += _POLL_S
-        record["wall_s"] = time.time() - settings_started
-        workers.replace_one({"_id": name}, record, upsert=True)
+    record["wall_s"] = time.time() - settings_started
+    workers.replace_one({"_id": name}, dict(record), upsert=True)
     return int(record["n_jobs"])
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sse_screen.exceptions import InputError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
+_WATCH_S = 10.0
 CampaignFile = Annotated[Path, typer.Argument(help="Campaign file (YAML); see docs/campaign.md")]
 CampaignName = Annotated[str | None, typer.Option("--campaign", help="Only the jobs of this campaign")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
@@ -36,7 +40,11 @@ def submit(
 
     console = Console(stderr=True)
     with console.status("checking crystals and settings"):
-        plan = plan_campaign(load_campaign(file))
+        campaign = load_campaign(file)
+        try:
+            plan = plan_campaign(campaign)
+        except InputError as error:
+            raise InputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
     if dry_run:
         console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
         return
@@ -55,6 +63,9 @@ def launch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes, one thread each; one a core by default")
     ] = None,
+    keep_watching: Annotated[
+        bool, typer.Option("--keep-watching", help="Wait for further jobs instead of ending (services)")
+    ] = False,
 ) -> None:
     """Run the submitted jobs until none is ready or running; Ctrl-C stops in order."""
     from sse_screen.cli.progress import JobsProgress
@@ -72,6 +83,9 @@ def launch(
     try:
         with JobsProgress(settings) as progress:
             failed = launch_workers(settings, pad, workers or settings.workers, progress.update)
+            while keep_watching:
+                time.sleep(_WATCH_S)
+                failed = launch_workers(settings, pad, workers or settings.workers, progress.update)
     except KeyboardInterrupt:
         typer.echo("stopped; finished jobs are kept, the others go on at `sse-screen launch`", err=True)
         raise typer.Exit(130) from None
@@ -132,12 +146,13 @@ def rerun(
     """Make failed jobs ready again; their folders are kept, so finished segments are not repeated."""
     from sse_screen.database.stores import launchpad
     from sse_screen.settings import get_settings
-    from sse_screen.workflows.monitoring import failures
+    from sse_screen.workflows.monitoring import failures, rerun_jobs
 
     pad = launchpad(get_settings())
-    chosen = fw_ids or [f.fw_id for f in failures(pad) if kind == "all" or f.kind == kind]
-    for fw_id in chosen:
-        pad.rerun_fw(fw_id)
+    if kind not in ("infrastructure", "scientific", "all"):
+        raise InputError(f"--kind {kind}: must be infrastructure, scientific or all")
+    chosen = fw_ids or [f.fw_id for f in failures(pad) if kind in ("all", f.kind)]
+    rerun_jobs(pad, chosen)
     typer.echo(f"{len(chosen)} jobs are ready again", err=True)
 
 

@@ -68,6 +68,9 @@ def refused(tmp_path, content):
         ({"hulls": [{"space": ["Li", "O"], "entries": [{"prototype": "licl"}]}]}, ["LiCl", "not in Li-O"]),
         ({"orderings": [{"prototype": "li6ps5cl"}]}, ["orderings.0", "no partial occupancies"]),
         ({"materials": []}, ["nothing to do"]),
+        ({"molecular_dynamics": {"temperatures_K": [float("inf")]}}, ["temperatures_K.0", "inf"]),
+        ({"molecular_dynamics": {"temperatures_K": [900, 900]}}, ["given twice"]),
+        ({"materials": [{"prototype": "lgps", "charge_number": 0}]}, ["charge_number 0"]),
         ({"name": "no spaces!"}, ["name", "no spaces!"]),
     ],
 )

@@ -5,16 +5,20 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sse_screen.database.stores import OUTPUTS, launchpad
+from sse_screen.exceptions import InputError
+from sse_screen.structures.prototypes import build_prototype
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.launching import launch_workers
-from sse_screen.workflows.monitoring import counts_by_state, failures, put_back_lost_runs
+from sse_screen.workflows.monitoring import counts_by_state, failures, put_back_lost_runs, rerun_jobs
 from sse_screen.workflows.outbox import sweep
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.submission import CAMPAIGNS, submit_plan
+from sse_screen.workflows.worker import worker_name
 
 
 def plan(**changes):
@@ -65,7 +69,8 @@ def test_a_submission_cut_in_the_middle_is_made_whole(pad, database, monkeypatch
     with pytest.raises(ConnectionError):
         submit_plan(plan(), database, pad)
     pad.fireworks = original
-    assert database[CAMPAIGNS].find_one()["state"] == "submitting"
+    assert database[CAMPAIGNS].count_documents({}) == 0  # nothing half-submitted is left
+    assert pad.workflows.count_documents({}) == 0
     submit_plan(plan(), database, pad)
     assert sum(counts_by_state(pad).values()) == 4
     assert pad.workflows.count_documents({}) == 3
@@ -136,11 +141,97 @@ def test_a_scientific_failure_keeps_its_reason_and_stops_nothing_else(pad, datab
 def test_a_living_worker_is_left_alone(pad, database):
     from fireworks import FWorker
 
-    from sse_screen.workflows.worker import worker_name
-
     submit_plan(plan(), database, pad)
     pad.checkout_fw(FWorker(name=worker_name()), ".")
     assert put_back_lost_runs(pad) == []
     pad.launches.update_many({}, {"$set": {"fworker.name": worker_name() + "0"}})
     assert len(put_back_lost_runs(pad)) == 1
     assert counts_by_state(pad)["READY"] == 3
+
+
+def test_two_submissions_at_once_add_everything_once(pad, database):
+    small = plan()
+    submit_plan(small, database, pad)
+    record = database[CAMPAIGNS].find_one()
+    database[CAMPAIGNS].update_one({}, {"$set": {"state": "submitting", "owner": worker_name()}})
+    with pytest.raises(InputError, match="submitting it now"):
+        submit_plan(plan(), database, pad)
+    # a submission whose process was killed is made whole by the next one
+    database[CAMPAIGNS].update_one({"_id": record["_id"]}, {"$set": {"owner": worker_name() + "0"}})
+    submit_plan(plan(), database, pad)
+    assert pad.workflows.count_documents({}) == 3
+    assert sum(counts_by_state(pad).values()) == 4
+
+
+def test_a_changed_crystal_in_the_same_file_is_another_campaign(pad, database, tmp_path):
+    path = tmp_path / "mine.cif"
+    crystal = build_prototype("licl")
+
+    def hull():
+        return plan(
+            orderings=[], materials=[], hulls=[{"space": ["Li", "Cl"], "entries": [{"file": str(path)}]}]
+        )
+
+    crystal.to(str(path))
+    submit_plan(hull(), database, pad)
+    crystal.scale_lattice(crystal.volume * 1.1)
+    crystal.to(str(path))
+    assert not submit_plan(hull(), database, pad).already_there
+    assert submit_plan(hull(), database, pad).already_there
+
+
+def _give_up_on(pad, name, seconds_ago):
+    """Make the running launch that of a silent worker elsewhere."""
+    silent = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+    change = {"fworker.name": name, "state_history.$[].updated_on": silent}
+    pad.launches.update_many({"state": "RUNNING"}, {"$set": change})
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_s"), [("sse-screen@elsewhere@7@8", 300), ("a plain rlaunch", 4 * 3600)]
+)
+def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, name, limit_s):
+    from fireworks import FWorker
+
+    submit_plan(plan(), database, pad)
+    pad.checkout_fw(FWorker(name=name), ".")
+    _give_up_on(pad, name, 0.8 * limit_s)
+    assert put_back_lost_runs(pad) == []
+    _give_up_on(pad, name, 1.2 * limit_s)
+    assert len(put_back_lost_runs(pad)) == 1
+
+
+def test_stops_on_purpose_do_not_count_and_deaths_do(pad, database):
+    from fireworks import FWorker
+
+    submit_plan(plan(materials=[], orderings=[]), database, pad)
+
+    def die(*, in_order):
+        firework, _ = pad.checkout_fw(FWorker(name=worker_name()), ".")
+        pad.launches.update_many({"state": "RUNNING"}, {"$set": {"fworker.name": worker_name() + "0"}})
+        put_back_lost_runs(pad, stopped_in_order=in_order)
+        return firework.fw_id
+
+    for _ in range(8):
+        fw_id = die(in_order=True)
+    assert counts_by_state(pad) == {"READY": 1}
+    for _ in range(6):
+        die(in_order=False)
+    assert counts_by_state(pad) == {"FIZZLED": 1}
+    rerun_jobs(pad, [fw_id])
+    assert die(in_order=False) == fw_id
+    assert counts_by_state(pad) == {"READY": 1}
+    with pytest.raises(InputError, match="not a failed job"):
+        rerun_jobs(pad, [fw_id])
+
+
+def test_a_campaign_that_grows_keeps_the_runs_it_has():
+    few = {"temperatures_K": [700, 900], "minimum_length_A": 4.5}
+    more = {"temperatures_K": [700, 800, 900], "minimum_length_A": 4.5}
+
+    def runs(dynamics, materials):
+        made = plan(molecular_dynamics=dynamics, materials=[{"prototype": m} for m in materials])
+        jobs = [job for flow in made.flows for job in flow.jobs if len(job.function_args) > 3]
+        return {(j.function_args[1]["material_name"], *j.function_args[2:4]) for j in jobs}
+
+    assert runs(few, ["li3n"]) < runs(more, ["lif", "li3n"])
