@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 # Okabe and Ito's palette, told apart by colour-blind readers too, but brown for yellow.
+_LARGEST_LEGEND = 10
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 _SURFACE = "#3B7DD8"
 
@@ -291,7 +292,8 @@ def jump_network_figure(sites: SiteSet, network: JumpNetwork, occupancies: Array
         points = sites.fractional[chosen] % 1.0 @ sites.cell_A
         axes.scatter(*points.T, s=area, color=COLOURS[number % len(COLOURS)], label=name, depthshade=False)
     _frame(axes, sites.cell_A)
-    axes.legend(loc="upper left", title="sites")
+    if len(sites.type_names) <= _LARGEST_LEGEND:  # more names would push the drawing off the figure
+        axes.legend(loc="upper left", title="sites")
     most = int(network.counts.max(initial=0))
     axes.set_title(f"{int(network.counts.sum())} jumps; widths on a log scale up to {most}")
     return figure
