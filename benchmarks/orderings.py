@@ -6,9 +6,9 @@ Run `python benchmarks/orderings.py` from the root of the repository; it prints 
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
+from pathlib import Path
 
 from sse_screen.structures.orderings import OrderingSpace
 from sse_screen.structures.prototypes import build_prototype
@@ -47,11 +47,17 @@ def main() -> int:
         ok &= enumerated_s < BARS_s.get(ratio, TOTAL_BAR_s)
         name = f"{ratio[0]}:{ratio[1]}"
         lines.append(f"{name:8s}{labelled:11d}{unique:11d}{counted_s:11.2f}{enumerated_s:13.2f}")
-    memory_MB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory_MB = _peak_memory_MB()
     ok &= total_s < TOTAL_BAR_s and memory_MB < MEMORY_BAR_MB
     lines.append(f"all six: {total_s:.2f} s, {memory_MB:.0f} MB at most; {'passed' if ok else 'FAILED'}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if ok else 1
+
+
+def _peak_memory_MB() -> float:
+    """Give this program's own peak; getrusage would count the process that started it as well."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_json_holds_quantities_with_verdicts(runs):
 
 
 def test_table_and_page(runs, tmp_path):
-    result = invoke("analyze", runs[600], runs[600], "--mobile-ion", "Li", "--html", tmp_path / "page")
+    result = invoke("analyze", runs[600], runs[700], "--mobile-ion", "Li", "--html", tmp_path / "page")
     assert "tracer diffusivity" in result.stdout
     assert (tmp_path / "page" / "index.html").exists()
     assert (tmp_path / "page" / "displacement.png").exists()
