@@ -167,7 +167,7 @@ class DiffusionFlowMaker(Maker):
         """
         relaxation = self.relaxation.make(structure, material_name, composition_spaces)
         relaxation.name = f"{material_name} relaxation"
-        material = {
+        material: dict[str, Any] = {
             "material_id": structure_hash(structure),
             "material_name": material_name,
             "mobile_ion": mobile_ion,
