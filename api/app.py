@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.security import APIKeyHeader
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 
 import sse_screen
@@ -87,7 +88,7 @@ def create_app(settings: Settings, collections: Mapping[str, ServedCollection] |
         yield
         client.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="sse-screen",
         version=sse_screen.__version__,
         description=DESCRIPTION,

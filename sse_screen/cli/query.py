@@ -10,6 +10,10 @@ import typer
 from sse_screen.exceptions import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
     from sse_screen.database.queries import Query
 
 EPILOG = """Examples:
@@ -93,14 +97,34 @@ def _show_table(database: Any, checked: Query) -> None:
         for field in checked.collection.fields.values()
         if field.sortable and field.name not in ("id", "built_at")
     ][:_MAX_COLUMNS]
-    table = Table(title=f"{checked.collection.name}: {len(found)} documents")
-    table.add_column("id", no_wrap=True)
+    title = f"{checked.collection.name}: {len(found)} documents"
+    names = ["id", *(name for name in names if name != "id")]
     units = checked.collection.units
-    for name in (name for name in names if name != "id"):
-        table.add_column(f"{name}\n({units[name]})" if name in units else name)
+    table = Table(title=title)
+    for name in names:
+        table.add_column(f"{name}\n({units[name]})" if name in units else name, no_wrap=True)
     for document in found:
-        table.add_row(document["id"], *(_cell(document, name) for name in names if name != "id"))
-    Console().print(table)
+        table.add_row(*(_cell(document, name) for name in names))
+    console = Console()
+    if console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width:
+        console.print(table)
+        return
+    console.print(title)
+    for document in found:
+        console.rule()
+        console.print(_record(document, names, units))
+
+
+def _record(document: Any, names: list[str], units: Mapping[str, str]) -> RenderableType:
+    """One document, a line a field: for a terminal too narrow for a row."""
+    from rich.table import Table
+
+    record = Table.grid(padding=(0, 2))
+    record.add_column(style="bold", no_wrap=True)
+    record.add_column(overflow="fold")
+    for name in names:
+        record.add_row(f"{name} ({units[name]})" if name in units else name, _cell(document, name))
+    return record
 
 
 def _cell(document: Any, name: str) -> str:

@@ -72,6 +72,13 @@ def test_table(hulls):
     assert run("convex_hull", "--filter", "formula=MgO").stdout == "nothing found\n"
 
 
+def test_narrow_terminal_gets_one_line_a_field(hulls, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("convex_hull").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("chemical_system ") for line in lines) == 3
+
+
 def test_nothing_stored_is_an_empty_list(database, settings_environment):
     assert json.loads(run("convex_hull", "--json").stdout) == []
 
