@@ -1,0 +1,1 @@
+"""From labels to potentials: labelled structures, datasets and how they are sampled."""
