@@ -35,7 +35,7 @@ class ActivationEnergyDoc(DerivedDocument):
     """Arrhenius fit over all temperatures, and what it gives at 300 K."""
 
     collection: ClassVar[str] = "activation_energy"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",

@@ -89,15 +89,25 @@ class PotentialIdentity(Document):
 
 
 class Quantity(Document):
-    """A number with its interval, unit and verdict."""
+    """A number with its interval, unit and verdict; an upper limit has no value, only an upper end."""
 
-    value: float | None = Field(None, description="Best estimate; null when there is none")
+    value: float | None = Field(
+        None, description="Best estimate; null when there is none, and always for an upper limit"
+    )
     lower: float | None = Field(None, description="Lower end of the interval; null when unbounded")
     upper: float | None = Field(None, description="Upper end of the interval; null when unbounded")
     unit: str = Field(description="Unit of value, lower and upper")
     confidence: float = Field(0.95, description="Probability that the interval is to hold the truth")
     verdict: Verdict = Field("ok", description="What the number may be taken for")
     reasons: list[str] = Field(default_factory=list, description="Why the verdict is not ok, or warnings")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value_of_an_upper_limit(cls, values: Any) -> Any:
+        # A search for a range of values must not find what is only known to be smaller.
+        if isinstance(values, dict) and values.get("verdict") == "upper_limit":
+            return values | {"value": None}
+        return values
 
 
 class InputReference(Document):

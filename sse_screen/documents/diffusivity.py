@@ -107,7 +107,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -158,7 +158,7 @@ class DiffusivityDoc(DerivedDocument):
         description="Conductivity from the charge diffusivity", json_schema_extra=_CONDUCTIVITY
     )
     slope: Quantity = Field(
-        description="Slope over six whatever the verdict; not to be quoted without it",
+        description="Slope over six, also where it is not the diffusivity (verdict unresolved then)",
         json_schema_extra=_DIFFUSIVITY,
     )
     hop_distance_A: float = Field(

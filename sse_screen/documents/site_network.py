@@ -223,7 +223,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
     """Sites and jumps of one material, potential, mobile ion, protocol and temperature, replicas pooled."""
 
     collection: ClassVar[str] = "site_network"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",

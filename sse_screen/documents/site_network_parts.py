@@ -267,7 +267,7 @@ def rate_summaries(analysis: SiteAnalysis, confidence: float) -> list[JumpRateSu
         quantity = quantity_of(rate.rate_per_ps, "1/ps", confidence, "no ion was at such a site")
         if rate.count == 0 and rate.exposure_ps > 0:
             quantity = quantity.model_copy(
-                update={"verdict": "upper_limit", "reasons": ["no such jump was seen"]}
+                update={"value": None, "verdict": "upper_limit", "reasons": ["no such jump was seen"]}
             )
         summaries.append(
             JumpRateSummary(

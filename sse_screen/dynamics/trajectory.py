@@ -46,6 +46,8 @@ class Trajectory:
         Potential energy of the cell in eV, shape (n_frames,).
     segment_starts : tuple of int
         Frames at which a continued run was taken up again; 0 is always the first.
+    notes : tuple of str
+        What its reader found and dealt with, such as a file that breaks off; not saved.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Trajectory:
     temperatures_K: FloatArray | None = None
     potential_energies_eV: FloatArray | None = None
     segment_starts: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Bring all fields to their declared form and refuse what cannot be a trajectory."""
@@ -230,7 +233,7 @@ class Trajectory:
             with np.load(source, allow_pickle=False) as archive:
                 if str(archive["format"]) != _FORMAT:
                     raise TrajectoryError(f"{source}: format {archive['format']}, expected {_FORMAT}")
-                names = {field.name for field in fields(cls)}
+                names = {field.name for field in fields(cls)} - {"notes"}
                 values = {name: archive[name] for name in archive.files if name in names}
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise TrajectoryError(f"{source}: not a trajectory archive of this platform ({error})") from error
@@ -292,7 +295,8 @@ def concatenate(segments: Sequence[Trajectory]) -> Trajectory:
         for offset, segment in zip(offsets, joined, strict=True)
         for start in segment.segment_starts
     ]
-    return replace(first, **values, segment_starts=tuple(starts))
+    notes = tuple(dict.fromkeys(note for segment in joined for note in segment.notes))
+    return replace(first, **values, segment_starts=tuple(starts), notes=notes)
 
 
 def _following(before: Trajectory, segment: Trajectory) -> Trajectory:

@@ -249,11 +249,7 @@ def _with_quantities(fit: ArrheniusFit, n_temperatures: int) -> ArrheniusFit:
         reasons.append(f"ln D is curved in 1/T (p = {fit.curvature_p_value:.2g})")
     if fit.reduced_chi_squared is not None and fit.degrees_of_freedom and fit.reduced_chi_squared > 2:
         reasons.append(f"scatter exceeds the errors (reduced χ² {fit.reduced_chi_squared:.1f})")
-    far = [
-        item.temperature_K
-        for item in fit.leave_one_out
-        if abs(item.activation_energy_eV - energy) > 2 * np.sqrt(fit.covariance[1][1])
-    ]
+    far = [item.temperature_K for item in fit.leave_one_out if abs(item.activation_energy_eV - energy) > half]
     reasons += [f"warning: without {temperature:g} K the slope is another" for temperature in far]
     doubtful = [reason for reason in reasons if not reason.startswith("warning")]
     shared: dict[str, Any] = {

@@ -65,7 +65,7 @@ class TracerDiffusivity(Document):
 
     tracer_diffusivity: Quantity = Field(description="Tracer diffusivity with its interval and verdict")
     estimate: Quantity = Field(
-        description="Slope over 2d and the fit's interval whatever the verdict; not to be quoted without it"
+        description="Slope over 2d with the fit's interval, also where it is not the diffusivity (unresolved)"
     )
     he_2018_log_error: float | None = Field(
         None, description="Second opinion: relative standard deviation of He et al. 2018"
@@ -243,8 +243,12 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
     if scan is not None:
         estimate = quantity(slope / 6 * A2_PER_PS, float(np.sqrt(scan.log_variance)), _UNIT, confidence)
     independent = ensemble.n_ions * len(ensemble.mobile) * largest / hop**2
+    judged = _verdict(estimate, outcomes, fitted, confidence)
+    if scan is not None and judged.verdict != "diffusive":
+        reason = f"the tracer diffusivity is {judged.verdict}: this slope is not a diffusivity"
+        estimate = estimate.model_copy(update={"verdict": "unresolved", "reasons": [reason]})
     return TracerDiffusivity(
-        tracer_diffusivity=_verdict(estimate, outcomes, fitted, confidence),
+        tracer_diffusivity=judged,
         estimate=estimate,
         he_2018_log_error=3.43 / np.sqrt(independent) + 0.04 if independent > 0 else None,
         effective_jumps=jumps,
@@ -282,7 +286,7 @@ def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, con
     if "failed" not in kinds:
         return estimate.model_copy(update={"verdict": "diffusive", "reasons": reasons})
     upper = upper_limit(fitted, confidence)
-    return Quantity(verdict="upper_limit", value=estimate.value, lower=0.0, upper=upper, **common)
+    return Quantity(verdict="upper_limit", lower=0.0, upper=upper, **common)
 
 
 def upper_limit(fitted: Fitted, confidence: float) -> float:

@@ -121,7 +121,7 @@ def prepare_ensemble(
         if moved.discontinuities:
             shown = ", ".join(str(frame) for frame in moved.discontinuities[:5])
             warnings.append(f"{label}positions break off at frame {shown}: split there, no window crosses it")
-        warnings += [label + text for text in drift_warnings(trajectory)]
+        warnings += [label + text for text in (*trajectory.notes, *drift_warnings(trajectory))]
     if not framework:
         warnings.append("no framework: drift removed by the centre of mass, melting cannot be told")
     cells = np.concatenate([np.asarray(trajectory.cells, dtype=float) for trajectory in trajectories])

@@ -14,6 +14,7 @@ def quantity_rows(analysis: TransportAnalysis) -> list[tuple[str, str, str, str,
     """Return name, value, interval, unit, verdict and reasons of every quantity, as text."""
     named: list[tuple[str, Quantity]] = [
         ("tracer diffusivity", analysis.tracer_diffusivity),
+        *_slope(analysis),
         ("charge diffusivity", analysis.charge_diffusivity),
         ("Haven ratio", analysis.haven_ratio),
         ("Nernst-Einstein conductivity", analysis.nernst_einstein_conductivity),
@@ -27,11 +28,21 @@ def quantity_rows(analysis: TransportAnalysis) -> list[tuple[str, str, str, str,
     return [_row(name, quantity) for name, quantity in named]
 
 
+def _slope(analysis: TransportAnalysis) -> list[tuple[str, Quantity]]:
+    """Return the slope as a row of its own where it is not the tracer diffusivity."""
+    differs = (
+        analysis.tracer_diffusivity.verdict != "diffusive" and analysis.tracer.estimate.value is not None
+    )
+    return [("slope / 6, not a diffusivity", analysis.tracer.estimate)] if differs else []
+
+
 def _row(name: str, quantity: Quantity) -> tuple[str, str, str, str, str, str]:
     """Return one quantity as text."""
     value = "-" if quantity.value is None else f"{quantity.value:.3g}"
     interval = "-"
-    if quantity.upper is not None:
+    if quantity.verdict == "upper_limit" and quantity.upper is not None:
+        value = f"< {quantity.upper:.3g}"
+    elif quantity.upper is not None:
         interval = f"{quantity.lower or 0.0:.3g} to {quantity.upper:.3g}"
     return name, value, interval, quantity.unit, quantity.verdict, "; ".join(quantity.reasons)
 

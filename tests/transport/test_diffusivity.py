@@ -54,6 +54,8 @@ def test_a_frozen_crystal_is_an_upper_limit():
     found = result.tracer_diffusivity
     # Three to four jumps could have been missed: 3.69 × 4 Å² / (6 × 24 × 199.9 ps).
     assert found.verdict == "upper_limit"
+    assert found.value is None
+    assert result.estimate.verdict in ("unresolved", "refused")
     assert found.lower == 0
     assert found.upper == pytest.approx(3.69 * 4 / (6 * 24 * 199.9) * 1e-4, rel=0.5)
     assert "squared hops" in reasons(result)

@@ -15,6 +15,7 @@ from sse_screen.dynamics.readers.frames import (
     ReaderError,
     ReadOptions,
     assemble,
+    broken_off,
     numbers,
     open_text,
     take_lines,
@@ -39,11 +40,13 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     """
     step_fs = time_step(options, path) * (options.steps_per_frame or 1)
     with open_text(path) as file:
-        return assemble(_frames(file, path, options), path, step_fs, bool(options.unwrapped), options)
+        notes: list[str] = []
+        frames = _frames(file, path, options, notes)
+        return assemble(frames, path, step_fs, bool(options.unwrapped), options, notes)
 
 
-def _frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator[Frame]:
-    """Give the wanted frames; a last one that breaks off is left out."""
+def _frames(file: IO[str], path: Path, options: ReadOptions, notes: list[str]) -> Iterator[Frame]:
+    """Give the wanted frames; a last one that breaks off is left out and noted."""
     index = 0
     for line in file:
         if not line.strip():
@@ -60,6 +63,7 @@ def _frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator[Frame]:
         except ReaderError:
             if index == 0:
                 raise
+            notes.append(broken_off(path, index))
             return
         if options.wants(index):
             yield _frame(lines, index, where)

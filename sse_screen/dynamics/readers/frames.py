@@ -1,8 +1,8 @@
 """What all readers share: frames one by one, options, and their assembly into a trajectory."""
 
 import gzip
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -147,13 +147,24 @@ def time_step(options: ReadOptions, path: Path, recorded_fs: float | None = None
     return float(step)
 
 
+def broken_off(path: Path, index: int) -> str:
+    """Return the note on a file that ends within the frame of an index, which is left out."""
+    return f"{path.name} breaks off in frame {index + 1}: read up to the frame before"
+
+
 def assemble(
-    frames: Iterator[Frame], path: Path, step_fs: float, unwrapped: bool, options: ReadOptions
+    frames: Iterator[Frame],
+    path: Path,
+    step_fs: float,
+    unwrapped: bool,
+    options: ReadOptions,
+    notes: Sequence[str] = (),
 ) -> Trajectory:
     """Return the trajectory of the wanted frames, cut and joined where the run was restarted.
 
     A frame whose step does not increase begins a new segment; one that repeats the step before is a
-    checkpoint written twice and is dropped.
+    checkpoint written twice and is dropped. `notes`, which the frames' generator may still add to while it
+    is read, go with the trajectory.
 
     Raises
     ------
@@ -171,7 +182,8 @@ def assemble(
         segments[-1].append(frame)
     if not segments:
         raise ReaderError(f"{path}: no frame found")
-    return concatenate([_segment(segment, step_fs, unwrapped, options) for segment in segments])
+    joined = concatenate([_segment(segment, step_fs, unwrapped, options) for segment in segments])
+    return replace(joined, notes=tuple(notes))
 
 
 def _segment(frames: list[Frame], step_fs: float, unwrapped: bool, options: ReadOptions) -> Trajectory:

@@ -13,6 +13,7 @@ from sse_screen.dynamics.readers.frames import (
     ReaderError,
     ReadOptions,
     assemble,
+    broken_off,
     numbers,
     open_text,
     take_lines,
@@ -45,17 +46,19 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         If a frame is broken, a type has no element, or no time step was given.
     """
     step_fs = time_step(options, path)
+    notes: list[str] = []
     with open_text(path) as file:
-        first = _frames(file, path, options)
-        frames = list(first)
+        frames = list(_frames(file, path, options, notes))
     unwrapped = bool(frames) and all(flag for _, flag in frames)
     if options.unwrapped is not None:
         unwrapped = options.unwrapped
-    return assemble((frame for frame, _ in frames), path, step_fs, unwrapped, options)
+    return assemble((frame for frame, _ in frames), path, step_fs, unwrapped, options, notes)
 
 
-def _frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator[tuple[Frame, bool]]:
-    """Give the wanted frames and whether they are unwrapped; a last one that breaks off is left out."""
+def _frames(
+    file: IO[str], path: Path, options: ReadOptions, notes: list[str]
+) -> Iterator[tuple[Frame, bool]]:
+    """Give the wanted frames and whether they are unwrapped; one that breaks off is left out and noted."""
     step, n_atoms, index = 0, 0, 0
     box: _Box | None = None
     for line in file:
@@ -86,6 +89,7 @@ def _frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator[tuple[F
         except ReaderError as error:
             if index == 0 or "the file ends within a frame" not in str(error):
                 raise
+            notes.append(broken_off(path, index))
             return
 
 

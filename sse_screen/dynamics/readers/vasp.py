@@ -14,6 +14,7 @@ from sse_screen.dynamics.readers.frames import (
     ReaderError,
     ReadOptions,
     assemble,
+    broken_off,
     numbers,
     open_text,
     take_lines,
@@ -35,11 +36,13 @@ def read_xdatcar(path: Path, options: ReadOptions) -> Trajectory:
     """
     step_fs = time_step(options, path) * (options.steps_per_frame or 1)
     with open_text(path) as file:
-        return assemble(_xdatcar_frames(file, path, options), path, step_fs, False, options)
+        notes: list[str] = []
+        frames = _xdatcar_frames(file, path, options, notes)
+        return assemble(frames, path, step_fs, False, options, notes)
 
 
-def _xdatcar_frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator[Frame]:
-    """Give the wanted frames; a frame that the file breaks off in is left out."""
+def _xdatcar_frames(file: IO[str], path: Path, options: ReadOptions, notes: list[str]) -> Iterator[Frame]:
+    """Give the wanted frames; a frame that the file breaks off in is left out and noted."""
     cell: FloatArray | None = None
     species: tuple[str, ...] = ()
     header: list[str] = []
@@ -60,6 +63,7 @@ def _xdatcar_frames(file: IO[str], path: Path, options: ReadOptions) -> Iterator
         except ReaderError:
             if index == 0:
                 raise
+            notes.append(broken_off(path, index))
             return
         if options.wants(index):
             positions = numbers(lines, 3, f"{path}, frame {index + 1}")
@@ -95,14 +99,17 @@ def read_vasprun(path: Path, options: ReadOptions) -> Trajectory:
     """
     found: dict[str, float] = {}
     opener = gzip.open if path.suffix == ".gz" else open
+    notes: list[str] = []
     with opener(path, "rb") as file:
-        frames = list(_vasprun_frames(file, path, options, found))
+        frames = list(_vasprun_frames(file, path, options, found, notes))
     step_fs = time_step(options, path, found.get("POTIM"))
     step_fs *= options.steps_per_frame or int(found.get("NBLOCK", 1))
-    return assemble(iter(frames), path, step_fs, False, options)
+    return assemble(iter(frames), path, step_fs, False, options, notes)
 
 
-def _vasprun_frames(file: Any, path: Path, options: ReadOptions, found: dict[str, float]) -> Iterator[Frame]:
+def _vasprun_frames(
+    file: Any, path: Path, options: ReadOptions, found: dict[str, float], notes: list[str]
+) -> Iterator[Frame]:
     """Give the wanted frames of the calculation elements."""
     species: tuple[str, ...] = ()
     index = 0
@@ -115,6 +122,7 @@ def _vasprun_frames(file: Any, path: Path, options: ReadOptions, found: dict[str
         except ElementTree.ParseError as error:
             if index == 0:
                 raise ReaderError(f"{path}: not a vasprun.xml ({error})") from error
+            notes.append(broken_off(path, index))
             return
         if element.tag == "i" and element.get("name") in ("POTIM", "NBLOCK") and element.text:
             found.setdefault(str(element.get("name")), float(element.text))

@@ -140,7 +140,9 @@ def test_vasprun_and_one_that_breaks_off(tmp_path):
     assert read.species == ("Li", "S")
     np.testing.assert_allclose(read.potential_energies_eV, -3.5)
     path.write_text(whole[: len(whole) - 120])
-    assert len(read_trajectory(path)) == 3
+    cut = read_trajectory(path)
+    assert len(cut) == 3
+    assert cut.notes == ("vasprun.xml breaks off in frame 4: read up to the frame before",)
     path.write_text("<modeling><broken")
     with pytest.raises(ReaderError, match=r"not a vasprun\.xml"):
         read_trajectory(path)
