@@ -98,6 +98,7 @@ class Vibrations(_Section):
     """Constant-energy runs of relaxed configurations for vibrational free energies."""
 
     temperatures_K: Temperatures
+    time_step_fs: Literal[0.5, 1, 2, 4] = Field(1, description="Integration step; velocities every 4 fs")
     equilibration_ps: PositiveFloat = Field(1.0, description="Under a thermostat, discarded")
     production_ps: PositiveFloat = Field(6.0, description="At constant energy")
     configurations_per_batch: int | None = Field(None, ge=1, description="Only so many of each batch")

@@ -22,8 +22,10 @@ from sse_screen.structures.orderings import count_orderings, enumerate_orderings
 from sse_screen.structures.prototypes import build_prototype
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
+from sse_screen.workflows.configurations import ConfigurationBatchMaker
 from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
-from sse_screen.workflows.relaxation import ConfigurationBatchMaker, RelaxationMaker, pack_orderings
+from sse_screen.workflows.packing import pack_orderings
+from sse_screen.workflows.relaxation import RelaxationMaker
 from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
 
 PutBlob = Callable[[bytes, str], BlobReference]
@@ -233,7 +235,7 @@ def _vibrations(plan: Plan, section: Orderings) -> VibrationBatchMaker | None:
     asked = section.vibrations
     if asked is None:
         return None
-    times = {"equilibration_ps": asked.equilibration_ps, "production_ps": asked.production_ps}
+    times = asked.model_dump(include={"time_step_fs", "equilibration_ps", "production_ps"})
     return VibrationBatchMaker(
         plan.potential,
         tuple(asked.temperatures_K),

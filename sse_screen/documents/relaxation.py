@@ -58,6 +58,9 @@ class ConfigurationResult(Document):
         description="Largest force left", json_schema_extra={"unit": "eV/angstrom"}
     )
     converged: bool = Field(description="Whether the forces fell below the limit")
+    total_time_s: float | None = Field(
+        None, description="What its relaxation took, its share of a batch", json_schema_extra={"unit": "s"}
+    )
     n_moved_ions: int | None = Field(
         None,
         description="Ions that the relaxation carried to another site; none if not looked for",
@@ -91,6 +94,7 @@ class ConfigurationBatchOutput(Document):
     protocol: RelaxationProtocol
     configurations: list[ConfigurationResult]
     structures: BlobReference
+    n_reused: int = Field(0, description="Of them, those that another batch had relaxed")
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")

@@ -24,6 +24,9 @@ class VibrationResult(Document):
     )
     usable: bool = Field(description="False when a flag forbids to use it in a sum over configurations")
     flags: list[str] = Field(description="Site changes, drift, temperature, failure of the run")
+    total_time_s: float | None = Field(
+        None, description="What its run took, its share of a batch", json_schema_extra={"unit": "s"}
+    )
 
 
 class VibrationBatchOutput(Document):
@@ -43,6 +46,7 @@ class VibrationBatchOutput(Document):
     relaxation_level: str = Field(description="Level of theory of the relaxed energies")
     seed: int = Field(description="Seed of the batch; each run's is derived from it and its configuration")
     results: list[VibrationResult]
+    n_reused: int = Field(0, description="Of them, those that another batch had run")
     documents: BlobReference
     inputs: list[str] = Field(default_factory=list, description="uuids of the jobs it came from")
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})

@@ -192,6 +192,40 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             **_numbers(at_target, n_atoms),
         )
 
+    def of_configuration(self, configuration_id: str, relaxed_energy_eV: float) -> Self:
+        """Take a run over for another configuration that relaxed to the same basin.
+
+        Parameters
+        ----------
+        configuration_id : str
+            The other configuration.
+        relaxed_energy_eV : float
+            Energy of its relaxed cell, which replaces that of this one.
+
+        Returns
+        -------
+        VibrationalFreeEnergyDoc
+            The document itself for its own configuration, else a copy that says whose run it is.
+        """
+        if configuration_id == self.configuration_id:
+            return self
+        shift = relaxed_energy_eV - self.relaxed_energy_eV_per_cell
+        group = {name: getattr(self, name) for name in self.group_fields} | {
+            "configuration_id": configuration_id
+        }
+        shifted = ("relaxed_energy", "free_energy", "free_energy_at_measured", "internal_energy")
+        energies = {f"{name}_eV_per_cell": getattr(self, f"{name}_eV_per_cell") + shift for name in shifted}
+        whose = f"the run is that of configuration {self.configuration_id}, which relaxed to the same basin"
+        return self.model_copy(
+            update={
+                "id": self.id_of(group),
+                "configuration_id": configuration_id,
+                **energies,
+                "free_energy_eV_per_atom": energies["free_energy_eV_per_cell"] / self.n_atoms,
+                "warnings": [*self.warnings, whose],
+            }
+        )
+
     @property
     def density(self) -> DensityOfStates:
         """The stored density of states.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, ClassVar
 
@@ -36,6 +36,15 @@ ATOMS_TOGETHER_ON_GPU = 8192
 
 Task = Generator[Atoms, CrystalResult, Any]
 OnFinished = Callable[[int, Any], None]
+
+
+@dataclass(frozen=True)
+class BatchedRun:
+    """A trajectory, equilibration included, with its share of the time in the potential and in all."""
+
+    trajectory: Trajectory
+    potential_time_s: float
+    total_time_s: float
 
 
 class _Supplied(Calculator):
@@ -92,7 +101,7 @@ def run_dynamics_together(
     *,
     atoms_together: int | None = None,
     on_finished: OnFinished | None = None,
-) -> list[Trajectory | SseScreenError]:
+) -> list[BatchedRun | SseScreenError]:
     """Run molecular dynamics of many crystals.
 
     Parameters
@@ -113,7 +122,7 @@ def run_dynamics_together(
     Returns
     -------
     list
-        In the order of the structures: the trajectory, equilibration included, or the error that ended it.
+        In the order of the structures: a :class:`BatchedRun`, or the error that ended it.
 
     Raises
     ------
@@ -190,10 +199,12 @@ class _Active:
 
     def result(self, end: StopIteration | SseScreenError) -> Any:
         """What the task ended with."""
-        if isinstance(end, StopIteration) and isinstance(end.value, RelaxationResult):
-            total = self.potential_time_s + self.own_time_s
-            return replace(end.value, potential_time_s=self.potential_time_s, total_time_s=total)
-        return end.value if isinstance(end, StopIteration) else end
+        if not isinstance(end, StopIteration):
+            return end
+        total = self.potential_time_s + self.own_time_s
+        if isinstance(end.value, Trajectory):
+            return BatchedRun(end.value, self.potential_time_s, total)
+        return replace(end.value, potential_time_s=self.potential_time_s, total_time_s=total)
 
 
 def _answers(crystals: dict[int, Atoms], engine: Engine) -> dict[int, CrystalResult | SseScreenError]:

@@ -85,7 +85,9 @@ def test_dynamics_equal_those_one_at_a_time(engine, calculator, ensemble, tmp_pa
     protocol = PROTOCOL.model_copy(update={"ensemble": ensemble})
     structures = crystals(0.02)
     together = run_dynamics_together(structures, engine, protocol, 600.0, range(5), atoms_together=10)
-    for seed, (atoms, found) in enumerate(zip(structures, together, strict=True)):
+    for seed, (atoms, run) in enumerate(zip(structures, together, strict=True)):
+        found = run.trajectory
+        assert 0 < run.potential_time_s < run.total_time_s
         run_molecular_dynamics(atoms, calculator, protocol, 600.0, seed, tmp_path / str(seed))
         alone = read_trajectory_file(tmp_path / str(seed) / "trajectory.h5")
         assert found.species == alone.species
@@ -101,12 +103,13 @@ def test_a_batch_is_the_same_in_any_company(engine):
     among = run_dynamics_together(
         crystals(0.02), engine, PROTOCOL, 600.0, [1, 7, 2, 3, 4], atoms_together=99
     )[1]
-    np.testing.assert_allclose(among.positions, alone.positions, atol=1e-5)
+    np.testing.assert_allclose(among.trajectory.positions, alone.trajectory.positions, atol=1e-5)
 
 
 def test_nve_keeps_the_energy(engine):
     protocol = PROTOCOL.model_copy(update={"ensemble": "nve", "equilibration_ps": 0.0, "production_ps": 0.1})
-    for run in run_dynamics_together(crystals(0.02)[1:3], engine, protocol, 300.0, [1, 2]):
+    for found in run_dynamics_together(crystals(0.02)[1:3], engine, protocol, 300.0, [1, 2]):
+        run = found.trajectory
         masses = Atoms(run.species).get_masses()[None, :, None]
         kinetic = (0.5 * masses * (run.velocities / 0.09822694788) ** 2).sum(axis=(1, 2))
         assert np.ptp(run.potential_energies_eV + kinetic) < 2e-3 * len(run.species)
