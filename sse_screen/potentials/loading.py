@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.classical import is_classical, load_classical
 from sse_screen.potentials.registry import find_potential
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def load_calculator(
     Parameters
     ----------
     name : str
-        One of :func:`sse_screen.potentials.known_potentials`, or the path of a fine-tuned CHGNet file.
+        One of :func:`sse_screen.potentials.known_potentials`, or the path of a fine-tuned CHGNet file or
+        of a YAML file of classical parameters (which has neither variant nor device).
     variant : {"fast", "stock"}
         ``fast`` is this package's evaluation of the same model; ``stock`` the potential's own calculator.
     device : str, optional
@@ -108,6 +110,10 @@ def load_calculator(
     if variant not in ("fast", "stock"):
         raise InputError(f"variant {variant!r}: known are 'fast' and 'stock'")
     potential = find_potential(name)
+    if is_classical(name):
+        from sse_screen.potentials.classical_calculator import ClassicalCalculator
+
+        return ClassicalCalculator(load_classical(name))
     device = _device(device)
     if variant == "stock":
         with _silence():
@@ -140,6 +146,8 @@ def load_engine(name: str, *, device: str | None = None) -> Engine:
         As for :func:`load_calculator`.
     """
     potential = find_potential(name)
+    if is_classical(name):
+        raise InputError(f"potential {name!r} is classical: only CHGNet has a batched engine")
     device = _device(device)
     weights = _weights(potential.path, potential.identity.weights_sha256)
     if device == "cpu":

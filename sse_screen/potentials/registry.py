@@ -6,11 +6,13 @@ import hashlib
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.classical import classical_names, classical_path, is_classical, load_classical
+from sse_screen.potentials.lammps_library import NOT_INSTALLED
 
 DEFAULT_CHGNET = "0.3.0"
 _CHGNET_FILES = {
@@ -51,7 +53,7 @@ def known_potentials() -> list[str]:
     list of str
         Names for :func:`resolve_potential` and :func:`sse_screen.potentials.load_calculator`.
     """
-    return sorted(_CHGNET_FILES)
+    return sorted([*_CHGNET_FILES, *classical_names()])
 
 
 @lru_cache(maxsize=64)
@@ -65,7 +67,8 @@ def find_potential(name: str) -> PotentialFile:
     Parameters
     ----------
     name : str
-        One of :func:`known_potentials`, or the path of a fine-tuned CHGNet file.
+        One of :func:`known_potentials`, or the path of a fine-tuned CHGNet file or of a YAML file of
+        classical parameters.
 
     Returns
     -------
@@ -79,6 +82,8 @@ def find_potential(name: str) -> PotentialFile:
     """
     model_version: str | None
     level_of_theory: str | None
+    if is_classical(name):
+        return _classical(name)
     if name in _CHGNET_FILES:
         model_version, relative, level_of_theory = _CHGNET_FILES[name]
         package = importlib.util.find_spec("chgnet")
@@ -103,13 +108,31 @@ def find_potential(name: str) -> PotentialFile:
     return PotentialFile(path=path, identity=identity)
 
 
+def _classical(name: str) -> PotentialFile:
+    potential = load_classical(name)
+    try:
+        code_version = version("lammps")
+    except PackageNotFoundError:
+        raise InputError(f"potential {name!r}: {NOT_INSTALLED}") from None
+    identity = PotentialIdentity(
+        name=name,
+        code="lammps",
+        code_version=code_version,
+        model_version=potential.name,
+        weights_sha256=potential.parameters_sha256,
+        level_of_theory="classical, rigid ions",
+    )
+    return PotentialFile(path=classical_path(name), identity=identity)
+
+
 def resolve_potential(name: str) -> PotentialIdentity:
     """Say who a potential is, without loading it.
 
     Parameters
     ----------
     name : str
-        One of :func:`known_potentials`, or the path of a fine-tuned CHGNet file.
+        One of :func:`known_potentials`, or the path of a fine-tuned CHGNet file or of a YAML file of
+        classical parameters.
 
     Returns
     -------
