@@ -43,6 +43,9 @@ class CrystalSource(_Section):
     prototype: str | None = Field(None, description="Name in the library (sse-screen prototypes)")
     file: Path | None = Field(None, description="CIF, POSCAR …; relative paths count from the campaign file")
     name: str | None = Field(None, description="Name in tables; the prototype or file name otherwise")
+    substitute: dict[str, dict[str, float]] | None = Field(
+        None, description="Elements replaced on their sites, such as {Cl: {Cl: 0.5, Br: 0.5}}"
+    )
     order: Literal["ewald", "random"] | None = Field(
         None, description="How partial occupancies become one ordered cell; without it they are refused"
     )

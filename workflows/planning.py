@@ -20,6 +20,7 @@ from sse_screen.structures.loading import load_structure
 from sse_screen.structures.ordering import order_structure
 from sse_screen.structures.orderings import count_orderings, enumerate_orderings
 from sse_screen.structures.prototypes import build_prototype
+from sse_screen.structures.substitution import substitute_species
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
@@ -141,9 +142,13 @@ def _space(elements: list[str], problems: list[str], where: str) -> str:
 
 def _crystal(source: CrystalSource) -> Structure:
     if source.prototype is not None:
-        return build_prototype(source.prototype)
-    assert source.file is not None  # one of the two is given
-    return load_structure(source.file)
+        structure = build_prototype(source.prototype)
+    else:
+        assert source.file is not None  # one of the two is given
+        structure = load_structure(source.file)
+    if source.substitute:
+        structure = substitute_species(structure, source.substitute, source.label)
+    return structure
 
 
 def _ordered(source: CrystalSource, seed: int, *, ionic: bool) -> Structure:
