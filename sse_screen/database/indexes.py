@@ -74,6 +74,7 @@ RAW_INDEXES: dict[str, tuple[Index, ...]] = {
         _index("uuid", "index", unique=True),
         _index("output.kind", "output.material_id"),
         _index("output.calculation_key"),
+        _index("output.labels.geometry_sha256"),
         _index("output.formula"),
         _index("output.chemical_system"),
         _index("completed_at"),
