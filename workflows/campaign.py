@@ -18,7 +18,9 @@ from pydantic import (
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
+from sse_screen.structures.filters import FilterSettings
 
 _Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
 
@@ -121,6 +123,45 @@ class Orderings(CrystalSource):
     vibrations: Vibrations | None = Field(None, description="Constant-energy runs of the relaxed cells")
 
 
+class Survey(_Section):
+    """Many crystals: filtered, run for a short time, the promising ones for longer."""
+
+    crystals: Path = Field(
+        description="Folder of crystals, or CSV table; relative paths count from the campaign file"
+    )
+    filters: FilterSettings = Field(FilterSettings(), description="What a crystal must have; its mobile ion")
+    order: Literal["ewald", "random"] | None = Field(
+        None, description="How partial occupancies become one ordered cell; without it they are refused"
+    )
+    charge_number: int | None = Field(
+        None, ge=-4, le=4, description="Charge of the mobile ion; known for common ones"
+    )
+    minimum_length_A: PositiveFloat = Field(8.0, description="Smallest perpendicular width of the supercell")
+    maximum_supercell_atoms: int = Field(400, ge=1, description="Larger supercells are refused")
+    tiers: list[SurveyTier] = Field(
+        min_length=1, description="Rounds of molecular dynamics, short ones first"
+    )
+    budget_core_hours: PositiveFloat | None = Field(
+        None, description="Most that all tiers may spend together"
+    )
+    ms_per_atom_and_step: PositiveFloat = Field(
+        0.6, description="Speed of one core, for the estimate of the first tier; later ones are measured"
+    )
+
+    @model_validator(mode="after")
+    def _tiers_lead_on(self) -> Self:
+        for number, tier in enumerate(self.tiers[:-1], 1):
+            if tier.promote is None:
+                raise ValueError(
+                    f"tiers: tier {number} needs promote, which says who goes on to the next one"
+                )
+        if self.tiers[-1].promote is not None:
+            raise ValueError("tiers: the last tier has promote, but there is no tier to go on to")
+        if self.charge_number == 0:
+            raise ValueError("charge_number 0: a mobile ion has a charge")
+        return self
+
+
 class Campaign(_Section):
     """Everything that one ``sse-screen submit`` adds."""
 
@@ -132,11 +173,12 @@ class Campaign(_Section):
     materials: list[Material] = Field(default_factory=list)
     hulls: list[Hull] = Field(default_factory=list)
     orderings: list[Orderings] = Field(default_factory=list)
+    survey: Survey | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not (self.materials or self.hulls or self.orderings):
-            raise ValueError("nothing to do: give at least one of materials, hulls and orderings")
+        if not (self.materials or self.hulls or self.orderings or self.survey):
+            raise ValueError("nothing to do: give at least one of materials, hulls, orderings and survey")
         if self.materials and self.molecular_dynamics is None:
             raise ValueError("materials need a molecular_dynamics section (temperatures_K at least)")
         labels = [m.label for m in self.materials]
@@ -179,6 +221,8 @@ def load_campaign(path: Path) -> Campaign:
     for source in _sources(campaign):
         if source.file is not None:
             source.file = path.parent / source.file
+    if campaign.survey is not None:
+        campaign.survey.crystals = path.parent / campaign.survey.crystals
     return campaign
 
 

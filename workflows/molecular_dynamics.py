@@ -181,7 +181,7 @@ class DiffusionFlowMaker(Maker):
                     relaxed,
                     material,
                     float(temperature_K),
-                    _seed(self.seed, material["material_id"], temperature_K, replica),
+                    derived_seed(self.seed, material["material_id"], temperature_K, replica),
                     [relaxation.uuid],
                 )
                 run.name = f"{material_name} {temperature_K:g} K run {replica + 1}"
@@ -189,5 +189,23 @@ class DiffusionFlowMaker(Maker):
         return Flow(jobs, name=f"{material_name} {self.name}")
 
 
-def _seed(seed: int, material_id: str, temperature_K: float, replica: int) -> int:
+def derived_seed(seed: int, material_id: str, temperature_K: float, replica: int) -> int:
+    """Derive the seed of a run from what it is, so that it does not depend on what else is run.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the campaign.
+    material_id : str
+        Hash of the crystal.
+    temperature_K : float
+        Target temperature (K).
+    replica : int
+        Number of the replica, from 0.
+
+    Returns
+    -------
+    int
+        Below 2**32.
+    """
     return int(content_hash([seed, material_id, float(temperature_K), replica])[:8], 16)

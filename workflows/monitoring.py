@@ -76,9 +76,32 @@ def failures(launchpad: LaunchPad, campaign: str | None = None) -> list[Failure]
     list of Failure
         By job id.
     """
-    match: dict[str, Any] = {"state": "FIZZLED"} | ({"spec.campaign": campaign} if campaign else {})
+    return _failures(launchpad, {"spec.campaign": campaign} if campaign else {})
+
+
+def failure_reason(launchpad: LaunchPad, uuids: list[str]) -> str:
+    """Say why jobs of a workflow failed.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    uuids : list of str
+        jobflow's ids of the jobs.
+
+    Returns
+    -------
+    str
+        The reasons, each once.
+    """
+    found = _failures(launchpad, {"spec._tasks.job.uuid": {"$in": uuids}})
+    return "; ".join(dict.fromkeys(f.reason for f in found)) or "its output is missing"
+
+
+def _failures(launchpad: LaunchPad, match: dict[str, Any]) -> list[Failure]:
     found = []
-    for firework in launchpad.fireworks.find(match, {"fw_id": 1, "name": 1, "launches": 1}).sort("fw_id", 1):
+    shown = {"fw_id": 1, "name": 1, "launches": 1}
+    for firework in launchpad.fireworks.find({"state": "FIZZLED", **match}, shown).sort("fw_id", 1):
         launch = launchpad.launches.find_one(
             {"launch_id": {"$in": firework["launches"]}}, sort=[("launch_id", -1)]
         )

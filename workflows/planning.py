@@ -22,11 +22,12 @@ from sse_screen.structures.orderings import count_orderings, enumerate_orderings
 from sse_screen.structures.prototypes import build_prototype
 from sse_screen.structures.substitution import substitute_species
 from sse_screen.structures.supercells import supercell_with_minimum_length
-from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, CrystalSource, Material, Orderings
+from sse_screen.workflows.campaign import Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
 from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
 from sse_screen.workflows.packing import pack_orderings
 from sse_screen.workflows.relaxation import RelaxationMaker
+from sse_screen.workflows.survey_planning import PlannedSurvey, charge_of, plan_survey, spaces_of
 from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
 
 PutBlob = Callable[[bytes, str], BlobReference]
@@ -78,10 +79,11 @@ class Plan:
     flows: list[Flow] = field(default_factory=list)
     orderings: list[PlannedOrderings] = field(default_factory=list)
     crystals: list[str] = field(default_factory=list)
+    survey: PlannedSurvey | None = None
 
     @property
     def n_jobs(self) -> int:
-        """Jobs in all."""
+        """Jobs in all; a survey adds those of its tiers while it runs."""
         return sum(len(flow.jobs) for flow in self.flows) + sum(
             len(o.batches) * (1 if o.vibrations is None else 2) for o in self.orderings
         )
@@ -119,6 +121,11 @@ def plan_campaign(campaign: Campaign) -> Plan:
     for i, orderings in enumerate(campaign.orderings):
         with _collected(problems, f"orderings.{i}"):
             plan.orderings.append(_orderings(plan, orderings))
+    if campaign.survey is not None:
+        with _collected(problems, "survey"):
+            plan.survey = plan_survey(campaign, plan.potential, spaces)
+            plan.flows += plan.survey.flows
+            plan.crystals.append(plan.survey.content_hash)
     if problems:
         raise InputError("\n".join(problems))
     return plan
@@ -166,22 +173,13 @@ def _ordered(source: CrystalSource, seed: int, *, ionic: bool) -> Structure:
     return Structure.from_sites(structure.get_sorted_structure().sites)
 
 
-def _spaces_of(structure: Structure, spaces: list[str]) -> list[str]:
-    elements = {element.symbol for element in structure.composition.elements}
-    return [space for space in spaces if elements <= set(space.split("-"))]
-
-
 def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> Flow:
     campaign, dynamics = plan.campaign, plan.campaign.molecular_dynamics
     assert dynamics is not None  # checked by the campaign
     structure = _ordered(material, campaign.seed, ionic=True)
     plan.crystals.append(structure_hash(structure))
     check_mobile_ion(structure, material.mobile_ion, material.label)
-    charge_number = material.charge_number
-    if charge_number is None:
-        charge_number = MOBILE_ION_CHARGES.get(material.mobile_ion)
-    if charge_number is None:
-        raise InputError(f"{material.label}: give charge_number, the charge of {material.mobile_ion}")
+    charge_number = charge_of(material.mobile_ion, material.charge_number, material.label)
     length = material.minimum_length_A or dynamics.minimum_length_A
     n_atoms = len(supercell_with_minimum_length(structure, length))
     if n_atoms > LARGEST_CELL_ATOMS:
@@ -193,14 +191,14 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> Flow:
         replicas=dynamics.replicas,
         seed=campaign.seed,
     )
-    in_spaces = _spaces_of(structure, spaces)
+    in_spaces = spaces_of(structure, spaces)
     return maker.make(structure, material.label, material.mobile_ion, charge_number, in_spaces)
 
 
 def _competing(plan: Plan, entry: CrystalSource, space: str) -> Flow:
     structure = _ordered(entry, plan.campaign.seed, ionic=False)
     plan.crystals.append(structure_hash(structure))
-    if not _spaces_of(structure, [space]):
+    if not spaces_of(structure, [space]):
         raise InputError(f"{entry.label} ({structure.composition.reduced_formula}) is not in {space}")
     made = RelaxationMaker(plan.potential, plan.campaign.relaxation).make(structure, entry.label, [space])
     made.name = f"{entry.label} relaxation"

@@ -18,10 +18,12 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
 from sse_screen.workflows.planning import Plan
+from sse_screen.workflows.survey_budget import grant, open_budget
 from sse_screen.workflows.worker import is_dead_here, worker_name
 
 CAMPAIGNS = "campaigns"
 LARGEST_FIREWORK_BYTES = 12 * 1024 * 1024
+_PATHS = ("file", "crystals")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def submit_plan(plan: Plan, database: Database[dict[str, Any]], launchpad: Launc
 def _without_paths(content: Any) -> Any:
     """Leave the paths of crystals out: their contents count, wherever they lie."""
     if isinstance(content, dict):
-        return {key: _without_paths(value) for key, value in content.items() if key != "file"}
+        return {key: _without_paths(value) for key, value in content.items() if key not in _PATHS}
     return [_without_paths(value) for value in content] if isinstance(content, list) else content
 
 
@@ -108,6 +110,9 @@ def _submit(
     blobs = BlobStore(database)
     flows = [*plan.flows, *(o.flow(blobs.put) for o in plan.orderings)]
     workflows = [_workflow(flow, plan.campaign.name, record_id) for flow in flows]
+    if plan.survey is not None:
+        open_budget(database, plan.campaign.name, plan.survey.output.budget_core_hours)
+        grant(database, plan.campaign.name, plan.survey.first_tier_core_hours)
     _add(launchpad, workflows)
     record = {
         "state": "submitted",

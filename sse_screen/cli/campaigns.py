@@ -31,6 +31,7 @@ def submit(
     """Check a campaign whole, then add its workflows to the LaunchPad."""
     from rich.console import Console
 
+    from sse_screen.cli.surveys import print_survey
     from sse_screen.database.indexes import ensure_indexes
     from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import check_free_space, get_settings
@@ -45,6 +46,8 @@ def submit(
             plan = plan_campaign(campaign)
         except InputError as error:
             raise InputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+    if plan.survey is not None:
+        print_survey(plan.survey.output, console)
     if dry_run:
         console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
         return
@@ -106,17 +109,24 @@ def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
 
     from rich.console import Console
 
-    from sse_screen.database.stores import launchpad
+    from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import get_settings
     from sse_screen.workflows.monitoring import counts_by_state, failures
+    from sse_screen.workflows.survey_status import survey_status
 
-    pad = launchpad(get_settings())
+    settings = get_settings()
+    pad = launchpad(settings)
     counts, failed = counts_by_state(pad, campaign), failures(pad, campaign)
+    surveys = survey_status(connect(settings), campaign)
     if as_json:
-        typer.echo(json.dumps({"jobs": counts, "failures": [vars(f) for f in failed]}, indent=1))
+        document = {"jobs": counts, "failures": [vars(f) for f in failed], "surveys": surveys}
+        typer.echo(json.dumps(document, indent=1))
     else:
         console = Console()
         console.print(_table("jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()]))
+        for name, tiers in surveys.items():
+            rows = [[str(value) for value in tier.values()] for tier in tiers]
+            console.print(_table(f"survey {name}", list(tiers[0]), rows))
         if failed:
             rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
             console.print(_table("failed", ["id", "job", "kind", "reason"], rows))

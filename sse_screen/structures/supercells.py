@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _LARGEST_BLOCK = 8
+_TIE = 1e-9
 _WIDTH_TOLERANCE_A = 1e-6
 _LARGEST_COSINE = math.cos(math.radians(80.0))
 
@@ -65,19 +66,15 @@ def supercell_matrix(lattice_vectors: NDArray[np.float64], minimum_length_A: flo
         raise InputError(f"minimum_length_A = {minimum_length_A}: give a positive length in ångström")
     if perpendicular_widths(lattice_vectors).min() >= minimum_length_A - _WIDTH_TOLERANCE_A:
         return np.eye(3, dtype=np.int64)
-    best: tuple[int, float] = (2**62, 0.0)
-    chosen = np.eye(3, dtype=np.int64)
-    candidates = [np.eye(3, dtype=np.int64)]
-    candidates += [_compact(block, lattice_vectors) for block in _blocks(_LARGEST_BLOCK)]
-    for number, compact in enumerate(candidates):
-        if number > 0 and _skew(compact @ lattice_vectors) > _LARGEST_COSINE:
-            continue
-        widths = perpendicular_widths(compact @ lattice_vectors)
-        multiples = np.ceil((minimum_length_A - _WIDTH_TOLERANCE_A) / widths).astype(np.int64)
-        n_cells = round(abs(np.linalg.det(compact))) * int(multiples.prod())
-        shortest = round(float((widths * multiples).min()), 6)
-        if (n_cells, -shortest) < best:
-            best, chosen = (n_cells, -shortest), multiples[:, None] * compact
+    compact = _compact(lattice_vectors)
+    unfit = _skew(compact @ lattice_vectors) > _LARGEST_COSINE
+    candidates = np.concatenate([np.eye(3, dtype=np.int64)[None], compact[~unfit]])
+    widths = 1.0 / np.linalg.norm(np.linalg.inv(candidates @ lattice_vectors), axis=1)
+    multiples = np.ceil((minimum_length_A - _WIDTH_TOLERANCE_A) / widths).astype(np.int64)
+    n_cells = np.round(np.abs(np.linalg.det(candidates))).astype(np.int64) * multiples.prod(axis=1)
+    shortest = np.round((widths * multiples).min(axis=1), 6)
+    best = np.lexsort((-shortest, n_cells))[0]
+    chosen: NDArray[np.int64] = multiples[best][:, None] * candidates[best]
     return chosen
 
 
@@ -116,10 +113,11 @@ def supercell_with_minimum_length(
     return structure.make_supercell(matrix, in_place=False)
 
 
-def _skew(lattice_vectors: NDArray[np.float64]) -> float:
-    """Return the largest cosine between two lattice vectors, without its sign."""
-    unit = lattice_vectors / np.linalg.norm(lattice_vectors, axis=1)[:, None]
-    return float(np.abs(unit @ unit.T - np.eye(3)).max())
+def _skew(lattice_vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest cosine between two vectors of each of many lattices, without its sign."""
+    unit = lattice_vectors / np.linalg.norm(lattice_vectors, axis=2)[:, :, None]
+    cosines = np.abs(unit @ unit.transpose(0, 2, 1) - np.eye(3))
+    return np.asarray(cosines.max(axis=(1, 2)))
 
 
 @lru_cache(maxsize=1)
@@ -139,10 +137,53 @@ def _blocks(largest: int) -> tuple[NDArray[np.int64], ...]:
     return tuple(blocks)
 
 
-def _compact(block: NDArray[np.int64], lattice_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the same sublattice with short vectors, of positive orientation."""
-    from pymatgen.core import Lattice
+def _compact(lattice_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return every block with short vectors, of positive orientation, as an array (n, 3, 3)."""
+    blocks = np.array(_blocks(_LARGEST_BLOCK))
+    vectors = blocks @ lattice_vectors
+    grams = (vectors @ vectors.transpose(0, 2, 1)).tolist()
+    compact = np.array([_reduction(gram) for gram in grams], dtype=np.int64) @ blocks
+    return np.where(np.linalg.det(compact)[:, None, None] < 0, -compact, compact)
 
-    reduced = Lattice(block @ lattice_vectors).get_lll_reduced_lattice().matrix
-    compact = np.round(reduced @ np.linalg.inv(lattice_vectors)).astype(np.int64)
-    return -compact if np.linalg.det(compact) < 0 else compact
+
+def _reduction(gram: list[list[float]]) -> list[list[int]]:
+    """Return the LLL reduction (Lenstra, Lenstra, Lovász 1982, δ = 3/4) of three vectors as a whole matrix.
+
+    Works on their scalar products in plain floats: a survey reduces hundreds of thousands of lattices. Ties,
+    which symmetric lattices are full of, are broken the same way whatever the last digits are.
+    """
+    rows = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    k = 1
+    while k < 3:
+        for j in range(k - 1, -1, -1):
+            q = _nearest(_gram_schmidt(gram)[0][k][j])
+            if q:
+                rows[k] = [x - q * y for x, y in zip(rows[k], rows[j], strict=True)]
+                gram[k] = [x - q * y for x, y in zip(gram[k], gram[j], strict=True)]
+                for row in gram:
+                    row[k] -= q * row[j]
+        mu, norms = _gram_schmidt(gram)
+        if norms[k] >= (0.75 - mu[k][k - 1] ** 2 - _TIE) * norms[k - 1]:
+            k += 1
+            continue
+        rows[k], rows[k - 1] = rows[k - 1], rows[k]
+        gram[k], gram[k - 1] = gram[k - 1], gram[k]
+        for row in gram:
+            row[k], row[k - 1] = row[k - 1], row[k]
+        k = 1
+    return rows
+
+
+def _gram_schmidt(gram: list[list[float]]) -> tuple[list[list[float]], list[float]]:
+    """Return the Gram-Schmidt coefficients and squared norms of three vectors from their scalar products."""
+    first = gram[0][0]
+    a, b = gram[1][0] / first, gram[2][0] / first
+    second = gram[1][1] - a * gram[1][0]
+    rest = gram[2][1] - b * gram[1][0]
+    c = rest / second
+    return [[], [a], [b, c]], [first, second, gram[2][2] - b * gram[2][0] - c * rest]
+
+
+def _nearest(value: float) -> int:
+    """Round to the nearest whole number, halves towards zero."""
+    return int(math.copysign(math.ceil(abs(value) - 0.5 - _TIE), value))

@@ -1,0 +1,102 @@
+"""What the molecular dynamics of a survey costs, before and after the first runs have told the speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+from sse_screen.documents.survey import SurveyTier
+from sse_screen.exceptions import InputError
+
+#: evaluations of a relaxation, for estimates: most crystals of a survey need 20 to 100
+RELAXATION_EVALUATIONS = 60
+SECONDS_PER_HOUR = 3600.0
+
+
+def tier_core_hours(tier: SurveyTier, n_atoms: int, ms_per_atom_and_step: float) -> float:
+    """Estimate the molecular dynamics of one crystal in one tier.
+
+    Parameters
+    ----------
+    tier : SurveyTier
+        Temperatures, replicas, protocol.
+    n_atoms : int
+        Atoms in the simulated cell.
+    ms_per_atom_and_step : float
+        Speed of the potential (ms of one core); the cost of a local potential is linear in the atoms.
+
+    Returns
+    -------
+    float
+        Core hours.
+    """
+    seconds = tier.n_runs * tier.protocol.n_steps * n_atoms * ms_per_atom_and_step / 1000
+    return seconds / SECONDS_PER_HOUR
+
+
+def relaxation_core_hours(n_atoms: int, ms_per_atom_and_step: float) -> float:
+    """Estimate the relaxation of one crystal.
+
+    Parameters
+    ----------
+    n_atoms : int
+        Atoms in the cell that is relaxed.
+    ms_per_atom_and_step : float
+        Speed of the potential (ms of one core).
+
+    Returns
+    -------
+    float
+        Core hours.
+    """
+    return RELAXATION_EVALUATIONS * n_atoms * ms_per_atom_and_step / 1000 / SECONDS_PER_HOUR
+
+
+def measured_ms_per_atom_and_step(runs: Sequence[MolecularDynamicsOutput]) -> float:
+    """Take the speed from finished runs.
+
+    Parameters
+    ----------
+    runs : sequence of MolecularDynamicsOutput
+        At least one.
+
+    Returns
+    -------
+    float
+        ms of one core for an atom and a step.
+
+    Raises
+    ------
+    InputError
+        Without runs.
+    """
+    work = sum(run.n_steps * run.n_atoms for run in runs)
+    if not work:
+        raise InputError("no finished run to take the speed from")
+    return 1000 * sum(run.total_time_s for run in runs) / work
+
+
+def affordable(costs_core_hours: Sequence[float], budget_core_hours: float | None) -> list[bool]:
+    """Tell which of many fit into a budget, the cheapest first, so that most of them do.
+
+    Parameters
+    ----------
+    costs_core_hours : sequence of float
+        Cost of each.
+    budget_core_hours : float or None
+        Limit; None for no limit.
+
+    Returns
+    -------
+    list of bool
+        One each, in their order.
+    """
+    if budget_core_hours is None:
+        return [True] * len(costs_core_hours)
+    kept, spent = [False] * len(costs_core_hours), 0.0
+    for number in sorted(range(len(costs_core_hours)), key=lambda i: (costs_core_hours[i], i)):
+        spent += costs_core_hours[number]
+        if spent > budget_core_hours:
+            break
+        kept[number] = True
+    return kept

@@ -1,0 +1,74 @@
+"""Who goes on to the next tier of a survey, decided from conductivities with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sse_screen.documents.survey import PromotionRule, TierConductivity
+
+#: priorities of jobs: the first tier of all crystals before any second tier, the best conductors first there
+FIRST_TIER_PRIORITY = 2000
+JUDGEMENT_PRIORITY = 3000
+_MIDDLE_PRIORITY, _PRIORITY_A_DECADE, _LARGEST_PROMOTED = 1000, 100, 1900
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Whether a crystal goes on, why, and how urgent its next tier is."""
+
+    promoted: bool
+    reason: str
+    priority: int = 0
+
+
+def decide_promotion(found: Sequence[TierConductivity], rule: PromotionRule) -> Promotion:
+    """Decide by the conductivity at the highest temperature that has one.
+
+    A temperature whose test was refused (the framework melted, say) is passed over for the next lower one,
+    because it says nothing about the crystal. An upper limit never counts as a measured value.
+
+    Parameters
+    ----------
+    found : sequence of TierConductivity
+        What the tier found, in any order.
+    rule : PromotionRule
+        Minimum, and how sure one has to be.
+
+    Returns
+    -------
+    Promotion
+        With a reason that gives value, interval and minimum.
+    """
+    ordered = sorted(found, key=lambda point: -point.temperature_K)
+    told = [point for point in ordered if point.conductivity.verdict != "refused"]
+    if not told:
+        why = "; ".join(dict.fromkeys(r for point in ordered for r in point.conductivity.reasons[:2]))
+        return Promotion(False, f"no conductivity at any temperature: {why or 'no run finished'}")
+    point, minimum = told[0], rule.minimum_conductivity_S_per_cm
+    quantity = point.conductivity
+    measured = quantity.verdict in ("ok", "diffusive") and quantity.value is not None
+    interval = f"[{_text(quantity.lower)}, {_text(quantity.upper)}]"
+    what = f"{_text(quantity.value)} {interval}" if measured else f"< {_text(quantity.upper)}"
+    said = f"conductivity at {point.temperature_K:g} K {what} S/cm, minimum {minimum:g} ({rule.certainty})"
+    likely, possible = quantity.value if measured else None, quantity.upper
+    reached = likely if rule.certainty == "likely" else possible
+    if reached is None:
+        return Promotion(False, f"{said}: nothing measured but an upper limit")
+    if reached < minimum:
+        return Promotion(False, f"{said}: below it")
+    return Promotion(True, f"{said}: reached", _priority(likely, minimum))
+
+
+def _priority(value: float | None, minimum: float) -> int:
+    """Give the better conductors the higher priority; a mere possibility comes after all measured ones."""
+    if value is None:
+        return 1
+    decades = float(np.log10(value / minimum))
+    return int(np.clip(_MIDDLE_PRIORITY + _PRIORITY_A_DECADE * decades, 2, _LARGEST_PROMOTED))
+
+
+def _text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"

@@ -1,0 +1,144 @@
+"""A survey from its folder to the decisions: real CHGNet, real MongoDB, some crystals must fail."""
+
+import json
+
+import pytest
+
+from sse_screen.database.stores import OUTPUTS, launchpad
+from sse_screen.exceptions import InputError
+from sse_screen.structures.prototypes import build_prototype
+from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.launching import launch_workers
+from sse_screen.workflows.monitoring import counts_by_state
+from sse_screen.workflows.planning import plan_campaign
+from sse_screen.workflows.submission import submit_plan
+from sse_screen.workflows.survey_budget import BUDGETS, ask, grant, open_budget, settle
+
+
+def tier(*temperatures_K, promote=None, production_ps=0.6):
+    protocol = {"equilibration_ps": 0.1, "production_ps": production_ps}
+    return {"temperatures_K": list(temperatures_K), "protocol": protocol, "promote": promote}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two that may be run, one that must fail in every way a filter knows."""
+    crystals = tmp_path / "crystals"
+    crystals.mkdir()
+    for name in ("li3n", "lif", "licl", "ycl3"):
+        build_prototype(name).to(str(crystals / f"{name}.cif"))
+    (crystals / "broken.cif").write_text("this is no CIF")
+    (crystals / "charged.vasp").write_text(
+        "LiCl2\n1.0\n4 0 0\n0 4 0\n0 0 4\nLi Cl\n1 2\ndirect\n0 0 0\n0.5 0.5 0.5\n0.5 0.5 0\n"
+    )
+    copy = build_prototype("lif")
+    copy.to(str(crystals / "same_as_lif.vasp"), fmt="poscar")
+    build_prototype("lgps").to(str(crystals / "lgps.cif"))
+    return crystals
+
+
+def survey(folder, **changes):
+    content = {
+        "crystals": str(folder),
+        "minimum_length_A": 3.5,
+        "maximum_supercell_atoms": 30,
+        "tiers": [
+            tier(1500, promote={"minimum_conductivity_S_per_cm": 0.01, "certainty": "possible"}),
+            tier(1500, 1000, 1200, production_ps=0.8),
+        ],
+    }
+    return Campaign.model_validate({"name": "small-survey", "survey": content | changes})
+
+
+def test_every_crystal_is_accounted_for_before_anything_runs(folder):
+    planned = plan_campaign(survey(folder)).survey
+    outcomes = {crystal.name: crystal.refused_by for crystal in planned.output.crystals}
+    assert outcomes == {
+        "li3n.cif": None,
+        "lif.cif": None,
+        "licl.cif": None,
+        "ycl3.cif": "mobile_ion",
+        "broken.cif": "readable",
+        "charged.vasp": "neutral",
+        "same_as_lif.vasp": "supercell",
+        "lgps.cif": "supercell",
+    }
+    reasons = {crystal.name: crystal.reason for crystal in planned.output.crystals}
+    assert "same crystal as lif.cif" in reasons["same_as_lif.vasp"]
+    assert "50 atoms, more than 30" in reasons["lgps.cif"]
+    counts = {count.filter: (count.tested, count.refused) for count in planned.output.filters}
+    assert counts["readable"] == (8, 1)
+    assert counts["supercell"] == (5, 2)
+    assert counts["budget"] == (3, 0)
+    assert len(planned.flows) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tiers": [tier(900), tier(900)]}, "tier 1 needs promote"),
+        ({"tiers": [tier(900, promote={"minimum_conductivity_S_per_cm": 1})]}, "the last tier has promote"),
+        ({"tiers": []}, "at least 1 item"),
+        ({"filters": {"mobile_ion": "Xx"}}, "is no element"),
+    ],
+)
+def test_a_survey_that_cannot_be_is_refused(folder, changes, words):
+    with pytest.raises(ValueError, match=words):
+        survey(folder, **changes)
+
+
+def test_a_budget_admits_the_cheapest_first_tiers(folder):
+    whole = plan_campaign(survey(folder)).survey
+    costs = sorted(whole.first_tier_core_hours.values())
+    planned = plan_campaign(survey(folder, budget_core_hours=costs[0] * 1.1)).survey
+    assert list(planned.first_tier_core_hours.values()) == costs[:1]
+    (refused,) = [c for c in planned.output.crystals if c.refused_by == "budget"]
+    assert "cheaper ones fill the budget" in refused.reason
+    with pytest.raises(InputError, match="no crystal passes"):
+        plan_campaign(survey(folder, budget_core_hours=costs[0] * 0.9))
+
+
+def test_a_survey_runs_through_its_tiers_whatever_fails(folder, database, settings_environment):
+    pad = launchpad(settings_environment)
+    plan = plan_campaign(survey(folder))
+    broken = next(flow for flow in plan.flows if flow.name.startswith("licl"))
+    broken.jobs[0].function_args = (*broken.jobs[0].function_args, "too", "many", "arguments")
+    submit_plan(plan, database, pad)
+    assert launch_workers(settings_environment, pad, 1, lambda _counts: None) == 1
+    assert counts_by_state(pad).get("WAITING", 0) == 0
+    decisions = [d["output"] for d in database[OUTPUTS].find({"output.kind": "survey_decision"})]
+    way = {(d["material_name"], d["tier"]): d for d in decisions}
+    assert way[("licl.cif", 0)]["action"] == "failed"
+    assert "positional argument" in way[("licl.cif", 0)]["reason"]
+    promoted, last = way[("li3n.cif", 1)], way[("li3n.cif", 2)]
+    assert promoted["action"] == "promoted"
+    assert "reached" in promoted["reason"]
+    assert promoted["next_tier_core_hours"] > 2 * promoted["core_hours"]  # three times the runs, each longer
+    assert last["action"] == "finished"
+    assert [c["temperature_K"] for c in last["conductivities"]] == [1500, 1200, 1000]
+    assert way[("lif.cif", 1)]["action"] in ("promoted", "stopped")
+    (record,) = database[OUTPUTS].find({"output.kind": "survey"})
+    assert len(record["output"]["crystals"]) == 8
+    spent = database[BUDGETS].find_one()
+    assert spent["spent_core_hours"] == pytest.approx(sum(spent["entries"].values()))
+    measured = sum(d["core_hours"] for d in decisions)
+    dearest = max(plan.survey.first_tier_core_hours.values())  # what the failed crystal was granted stays
+    assert measured < spent["spent_core_hours"] <= measured + dearest
+    assert "mongodb://" not in json.dumps(list(pad.fireworks.find()), default=str)
+
+
+def test_a_budget_is_granted_once_and_never_twice(database):
+    open_budget(database, "s", 1.0)
+    grant(database, "s", {"a-1": 0.5})
+    grant(database, "s", {"a-1": 0.5, "b-1": 0.2})
+    refused = ask(database, "s", "a-2", 0.4)
+    assert (refused.granted, refused.left_core_hours) == (False, pytest.approx(0.3))
+    settle(database, "s", "a-1", 0.1)
+    settle(database, "s", "a-1", 0.1)
+    settle(database, "s", "unknown", 5.0)
+    first, again = ask(database, "s", "a-2", 0.4), ask(database, "s", "a-2", 0.4)
+    assert first.granted
+    assert again.granted
+    assert again.left_core_hours == pytest.approx(0.3)
+    open_budget(database, "s", None)
+    assert ask(database, "s", "c-1", 100.0).granted

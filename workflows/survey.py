@@ -1,0 +1,354 @@
+"""Jobs of a survey: each crystal is relaxed, run in one tier after another, and judged in between.
+
+Every crystal is a workflow of its own, so that one that fails stops no other. A tier's runs are added by the
+job that starts it, which asks the budget first; the job that judges the tier reads its trajectories, writes
+down what became of the crystal and why, and adds the start of the next tier. Priorities make the workers do
+all first tiers before any second one, and there the best conductors first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobflow import Flow, Job, JobConfig, Maker, OnMissing, Response, job
+from pymatgen.core import Structure
+
+from sse_screen.database.stores import launchpad
+from sse_screen.documents.base import PotentialIdentity, content_hash
+from sse_screen.documents.diffusivity import DiffusivityDoc, group_of
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+from sse_screen.documents.relaxation import RelaxationOutput
+from sse_screen.documents.survey import (
+    Action,
+    SurveyDecisionOutput,
+    SurveyOutput,
+    SurveyTier,
+    TierConductivity,
+)
+from sse_screen.dynamics.trajectory_file import read_trajectory_file
+from sse_screen.exceptions import SseScreenError
+from sse_screen.screening.costs import SECONDS_PER_HOUR, measured_ms_per_atom_and_step, tier_core_hours
+from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, JUDGEMENT_PRIORITY, decide_promotion
+from sse_screen.settings import get_settings
+from sse_screen.structures.identity import structure_hash
+from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker, derived_seed
+from sse_screen.workflows.monitoring import failure_reason
+from sse_screen.workflows.relaxation import RelaxationMaker
+from sse_screen.workflows.runtime import worker
+from sse_screen.workflows.survey_budget import ask, budget_entry, settle
+
+
+@job
+def record_survey(survey: SurveyOutput | dict[str, Any]) -> Response[SurveyOutput]:
+    """Put the survey itself among the outputs, so that the crystals refused by filters are known too.
+
+    Parameters
+    ----------
+    survey : SurveyOutput
+        As submitted.
+
+    Returns
+    -------
+    Response
+        The same.
+    """
+    return Response(output=SurveyOutput.model_validate(survey))
+
+
+@dataclass
+class SurveyMaker(Maker):
+    """Take one crystal through the tiers of a survey.
+
+    Parameters
+    ----------
+    survey : str
+        Name of the campaign.
+    potential : PotentialIdentity
+        Resolved at submission; the worker checks the hash.
+    relaxation : RelaxationMaker
+        First step.
+    tiers : tuple of SurveyTier
+        Rounds of molecular dynamics, in their order.
+    minimum_length_A : float
+        Smallest perpendicular width of the simulated cell (Å).
+    seed : int
+        Seed of the campaign; every run's is derived from it.
+    """
+
+    survey: str
+    potential: PotentialIdentity
+    relaxation: RelaxationMaker
+    tiers: tuple[SurveyTier, ...]
+    minimum_length_A: float
+    seed: int = 1
+    name: str = "survey"
+
+    def make(
+        self,
+        structure: Structure,
+        material_name: str,
+        mobile_ion: str,
+        charge_number: int,
+        composition_spaces: list[str] | None = None,
+    ) -> Flow:
+        """Compose the beginning of a crystal's way: its relaxation and the start of the first tier.
+
+        Parameters
+        ----------
+        structure : Structure
+            Ordered unit cell.
+        material_name : str
+            Name in the survey.
+        mobile_ion : str
+            Mobile element.
+        charge_number : int
+            Its charge in units of e.
+        composition_spaces : list of str, optional
+            Spaces whose hull the relaxed crystal belongs to.
+
+        Returns
+        -------
+        Flow
+            Two jobs; the others are added while it runs.
+        """
+        relaxation = self.relaxation.make(structure, material_name, composition_spaces)
+        relaxation.name = f"{material_name} relaxation"
+        relaxation.config = JobConfig(manager_config={"_priority": FIRST_TIER_PRIORITY})
+        material = {
+            "material_id": structure_hash(structure),
+            "material_name": material_name,
+            "mobile_ion": mobile_ion,
+            "charge_number": charge_number,
+        }
+        started = self._start_job(material, relaxation.output, 1, FIRST_TIER_PRIORITY, [relaxation.uuid])
+        return Flow([relaxation, started], name=f"{material_name} {self.name}")
+
+    def _start_job(
+        self,
+        material: dict[str, Any],
+        relaxed: Any,
+        tier: int,
+        priority: int,
+        inputs: list[str],
+        core_hours: float | None = None,
+    ) -> Job:
+        made = self.start(material, relaxed, tier, priority, inputs, core_hours)
+        made.name = f"{material['material_name']} tier {tier} start"
+        made.config = JobConfig(manager_config={"_priority": priority}, on_missing_references=OnMissing.NONE)
+        return made
+
+    @job
+    def start(
+        self,
+        material: dict[str, Any],
+        relaxed: RelaxationOutput | dict[str, Any] | None,
+        tier: int,
+        priority: int,
+        inputs: list[str],
+        core_hours: float | None = None,
+    ) -> Response[SurveyDecisionOutput | None]:
+        """Add the runs of a tier, if the budget allows them.
+
+        Parameters
+        ----------
+        material : dict
+            material_id, material_name, mobile_ion and charge_number.
+        relaxed : RelaxationOutput or None
+            Relaxed crystal; None when its relaxation failed.
+        tier : int
+            Which one, from 1.
+        priority : int
+            Of the runs.
+        inputs : list of str
+            uuids of the jobs before.
+        core_hours : float, optional
+            Estimate, to be asked for; None for the first tier, which was granted at submission.
+
+        Returns
+        -------
+        Response
+            A decision when the tier does not start; its runs and their judgement otherwise.
+        """
+        if relaxed is None:
+            return Response(output=self._failed(material, 0, inputs))
+        crystal = RelaxationOutput.model_validate(relaxed)
+        if not crystal.converged:
+            left = crystal.maximum_force_eV_per_A
+            reason = f"not relaxed after {crystal.n_steps} steps: forces of {left:.2g} eV/Å are left"
+            return Response(output=self._decision(material, 0, "failed", reason, inputs))
+        if core_hours is not None:
+            answer = ask(
+                worker().database, self.survey, budget_entry(material["material_id"], tier), core_hours
+            )
+            if not answer.granted:
+                reason = (
+                    f"tier {tier} would take {core_hours:.3g} core hours and the survey has "
+                    f"{answer.left_core_hours or 0:.3g} left; better conductors came first"
+                )
+                made = self._decision(material, tier - 1, "over_budget", reason, inputs)
+                return Response(output=made)
+        return Response(
+            output=None, detour=self._tier_flow(material, crystal, relaxed, tier, priority, inputs)
+        )
+
+    def _tier_flow(
+        self,
+        material: dict[str, Any],
+        crystal: RelaxationOutput,
+        relaxed: Any,
+        tier: int,
+        priority: int,
+        inputs: list[str],
+    ) -> Flow:
+        asked = self.tiers[tier - 1]
+        maker = MolecularDynamicsMaker(self.potential, asked.protocol, self.minimum_length_A)
+        runs = []
+        for temperature_K in sorted(asked.temperatures_K, reverse=True):
+            for replica in range(asked.replicas):
+                seed = derived_seed(self.seed, material["material_id"], temperature_K, replica)
+                run = maker.make(crystal.structure, material, float(temperature_K), seed, inputs[:1])
+                run.name = f"{material['material_name']} tier {tier} {temperature_K:g} K run {replica + 1}"
+                run.config = JobConfig(manager_config={"_priority": priority})
+                runs.append(run)
+        uuids = [run.uuid for run in runs]
+        judged = self.judge(material, relaxed, tier, [run.output for run in runs], inputs[:1], uuids)
+        judged.name = f"{material['material_name']} tier {tier} judgement"
+        judged.config = JobConfig(
+            manager_config={"_priority": JUDGEMENT_PRIORITY}, on_missing_references=OnMissing.NONE
+        )
+        return Flow([*runs, judged], name=f"{material['material_name']} tier {tier}")
+
+    @job
+    def judge(
+        self,
+        material: dict[str, Any],
+        relaxed: RelaxationOutput | dict[str, Any],
+        tier: int,
+        runs: list[Any],
+        inputs: list[str],
+        uuids: list[str],
+    ) -> Response[SurveyDecisionOutput]:
+        """Say what became of a crystal in a tier; add the next tier when it goes on.
+
+        Parameters
+        ----------
+        material : dict
+            material_id, material_name, mobile_ion and charge_number.
+        relaxed : RelaxationOutput
+            Relaxed crystal.
+        tier : int
+            Which one, from 1.
+        runs : list
+            Outputs of the tier's runs; None for those that failed.
+        inputs : list of str
+            uuid of the relaxation.
+        uuids : list of str
+            uuids of the runs.
+
+        Returns
+        -------
+        Response
+            The decision.
+        """
+        finished = [MolecularDynamicsOutput.model_validate(run) for run in runs if run is not None]
+        if not finished:
+            return Response(output=self._failed(material, tier, uuids))
+        spent = sum(run.total_time_s for run in finished) / SECONDS_PER_HOUR
+        settle(worker().database, self.survey, budget_entry(material["material_id"], tier), spent)
+        found = _conductivities(finished)
+        lost = (
+            f"; {len(runs) - len(finished)} of {len(runs)} runs failed" if len(finished) < len(runs) else ""
+        )
+        shared: dict[str, Any] = {
+            "conductivities": found,
+            "core_hours": spent,
+            "protocol_id": group_of(finished[0].model_dump(exclude={"structure"}))["protocol_id"],
+        }
+        rule = self.tiers[tier - 1].promote
+        if rule is None:
+            made = self._decision(material, tier, "finished", f"all tiers done{lost}", uuids, **shared)
+            return Response(output=made)
+        promotion = decide_promotion(found, rule)
+        action: Action = "promoted" if promotion.promoted else "stopped"
+        if not promotion.promoted:
+            made = self._decision(material, tier, action, promotion.reason + lost, uuids, **shared)
+            return Response(output=made)
+        speed = measured_ms_per_atom_and_step(finished)
+        estimate = tier_core_hours(self.tiers[tier], finished[0].n_atoms, speed)
+        shared["next_tier_core_hours"] = estimate
+        made = self._decision(material, tier, action, promotion.reason + lost, uuids, **shared)
+        following = self._start_job(material, relaxed, tier + 1, promotion.priority, inputs, estimate)
+        return Response(output=made, addition=Flow([following], name=following.name))
+
+    def _failed(self, material: dict[str, Any], tier: int, uuids: list[str]) -> SurveyDecisionOutput:
+        why = failure_reason(launchpad(get_settings()), uuids)
+        what = "relaxation" if tier == 0 else f"all runs of tier {tier}"
+        return self._decision(material, tier, "failed", f"{what}: {why}", uuids)
+
+    def _decision(
+        self,
+        material: dict[str, Any],
+        tier: int,
+        action: Action,
+        reason: str,
+        inputs: list[str],
+        **found: Any,
+    ) -> SurveyDecisionOutput:
+        step = [
+            self.survey,
+            material["material_id"],
+            material["material_name"],
+            tier,
+            action == "over_budget",
+        ]
+        return SurveyDecisionOutput(
+            calculation_key=content_hash({"kind": "survey_decision", "step": step, "jobs": sorted(inputs)}),
+            survey=self.survey,
+            material_id=material["material_id"],
+            material_name=material["material_name"],
+            tier=tier,
+            action=action,
+            reason=reason,
+            inputs=inputs,
+            **found,
+        )
+
+
+def _conductivities(runs: list[MolecularDynamicsOutput]) -> list[TierConductivity]:
+    """Analyse the runs of a tier, replicas pooled, as the builder of ``diffusivity`` does."""
+    found = []
+    for temperature_K in sorted({run.temperature_K for run in runs}, reverse=True):
+        replicas = [run for run in runs if run.temperature_K == temperature_K]
+        trajectories = [
+            read_trajectory_file(
+                worker().blobs.get(run.trajectory.sha256), run.protocol.n_equilibration_frames
+            )
+            for run in replicas
+        ]
+        try:
+            judged = DiffusivityDoc.from_trajectories(replicas, trajectories)
+        except SseScreenError as error:
+            found.append(_not_judged(temperature_K, str(error)))
+            continue
+        found.append(
+            TierConductivity(
+                temperature_K=temperature_K,
+                conductivity=judged.conductivity,
+                tracer_diffusivity=judged.tracer_diffusivity,
+                time_ps=judged.total_time_ps,
+            )
+        )
+    return found
+
+
+def _not_judged(temperature_K: float, reason: str) -> TierConductivity:
+    refused = {"verdict": "refused", "reasons": [reason]}
+    return TierConductivity.model_validate(
+        {
+            "temperature_K": temperature_K,
+            "conductivity": {"unit": "S/cm", **refused},
+            "tracer_diffusivity": {"unit": "cm2/s", **refused},
+            "time_ps": 0.0,
+        }
+    )
