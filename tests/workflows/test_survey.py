@@ -92,7 +92,7 @@ def test_a_budget_admits_the_cheapest_first_tiers(folder):
     costs = sorted(whole.first_tier_core_hours.values())
     planned = plan_campaign(survey(folder, budget_core_hours=costs[0] * 1.1)).survey
     assert list(planned.first_tier_core_hours.values()) == costs[:1]
-    (refused,) = [c for c in planned.output.crystals if c.refused_by == "budget"]
+    refused = next(c for c in planned.output.crystals if c.refused_by == "budget")
     assert "cheaper ones fill the budget" in refused.reason
     with pytest.raises(InputError, match="no crystal passes"):
         plan_campaign(survey(folder, budget_core_hours=costs[0] * 0.9))
