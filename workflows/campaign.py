@@ -9,7 +9,6 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     ValidationError,
@@ -21,6 +20,7 @@ from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
 from sse_screen.structures.filters import FilterSettings
+from sse_screen.workflows.crystal_source import CrystalSource, Section
 
 _Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
 
@@ -33,37 +33,6 @@ def _distinct(temperatures_K: list[float]) -> list[float]:
 
 Temperatures = Annotated[list[_Temperature], Field(min_length=1), AfterValidator(_distinct)]
 MOBILE_ION_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Ag": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3, "F": -1}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CrystalSource(_Section):
-    """Where a crystal comes from: the library or a file, and how its disorder is resolved."""
-
-    prototype: str | None = Field(None, description="Name in the library (sse-screen prototypes)")
-    file: Path | None = Field(None, description="CIF, POSCAR …; relative paths count from the campaign file")
-    name: str | None = Field(None, description="Name in tables; the prototype or file name otherwise")
-    substitute: dict[str, dict[str, float]] | None = Field(
-        None, description="Elements replaced on their sites, such as {Cl: {Cl: 0.5, Br: 0.5}}"
-    )
-    order: Literal["ewald", "random"] | None = Field(
-        None, description="How partial occupancies become one ordered cell; without it they are refused"
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.prototype is None) == (self.file is None):
-            raise ValueError("give exactly one of prototype and file")
-        return self
-
-    @property
-    def label(self) -> str:
-        """Name in tables and messages."""
-        if self.name is not None:
-            return self.name
-        return self.prototype if self.prototype is not None else Path(str(self.file)).stem
 
 
 class Material(CrystalSource):
@@ -83,7 +52,7 @@ class Material(CrystalSource):
         return self
 
 
-class Dynamics(_Section):
+class Dynamics(Section):
     """Molecular dynamics of all materials."""
 
     temperatures_K: Temperatures
@@ -92,14 +61,14 @@ class Dynamics(_Section):
     protocol: MolecularDynamicsProtocol = MolecularDynamicsProtocol()
 
 
-class Hull(_Section):
+class Hull(Section):
     """A composition space and the phases that compete in it."""
 
     space: list[str] = Field(min_length=2, description="Elements of the space")
     entries: list[CrystalSource] = Field(min_length=1, description="Competing phases")
 
 
-class Vibrations(_Section):
+class Vibrations(Section):
     """Constant-energy runs of relaxed configurations for vibrational free energies."""
 
     temperatures_K: Temperatures
@@ -116,14 +85,14 @@ class Orderings(CrystalSource):
         None, description="Ions by sublattice, such as {24d: 12, 96h: 44}; mean occupancies by default"
     )
     exclusion_radius_A: float = Field(0.0, ge=0, description="Shortest distance of two ions")
-    temperatures_K: Temperatures = [300.0, 600.0, 1000.0]
+    temperatures_K: Temperatures = Field([300.0, 600.0, 1000.0])
     maximum_configurations: int = Field(200, ge=1, description="Above it a sample of this size is drawn")
     batch_size: int = Field(100, ge=1, le=1000, description="Configurations a job")
     relax_cell: bool = Field(False, description="Relax the cell too")
     vibrations: Vibrations | None = Field(None, description="Constant-energy runs of the relaxed cells")
 
 
-class Survey(_Section):
+class Survey(Section):
     """Many crystals: filtered, run for a short time, the promising ones for longer."""
 
     crystals: Path = Field(
@@ -162,7 +131,7 @@ class Survey(_Section):
         return self
 
 
-class Campaign(_Section):
+class Campaign(Section):
     """Everything that one ``sse-screen submit`` adds."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the campaign")
