@@ -107,7 +107,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "2"
+    meaning_version: ClassVar[str] = "3"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",

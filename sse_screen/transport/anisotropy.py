@@ -8,7 +8,7 @@ from pydantic import Field
 from sse_screen.documents.base import Document, Quantity
 from sse_screen.transport.diffusivity import A2_PER_PS, Fitted, quantity, slope_at_start
 from sse_screen.transport.ensemble import Ensemble
-from sse_screen.transport.slope_fit import slope_weights
+from sse_screen.transport.line_fit import slope_weights
 
 FloatArray = NDArray[np.float64]
 

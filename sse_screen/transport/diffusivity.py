@@ -22,7 +22,8 @@ from sse_screen.transport.displacement_statistics import (
     window_overlaps,
 )
 from sse_screen.transport.ensemble import Ensemble, prepare_ensemble
-from sse_screen.transport.slope_fit import DisplacementModel, StartScan, describe, fit_slope, scan_starts
+from sse_screen.transport.line_fit import DisplacementModel, describe, fit_slope
+from sse_screen.transport.start_scan import StartScan, scan_starts
 
 FloatArray = NDArray[np.float64]
 
@@ -220,13 +221,15 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
 
     Refused gates (melt, guessed images, no two independent lags) leave no number; failed ones an upper
     limit, which is the largest of the upper bounds from all starts and the Poisson bound on jumps not seen.
+    Jumps that go on in one direction beyond the end of the curve leave a lower limit (unresolved).
     """
     statistics, scan, hop = fitted.statistics, fitted.scan, fitted.hop_A
     ion_time = statistics.ion_time_ps
     slope = 0.0 if scan is None else scan.fit.slope
     largest = float(statistics.msd_A2.max())
     jumps = slope * ion_time / hop**2
-    outcomes = g.sampling_gates(ensemble.sparse_steps) + g.jump_gates(largest, jumps, hop)
+    log_error = 0.0 if scan is None else float(np.sqrt(scan.log_variance))
+    outcomes = g.sampling_gates(ensemble.sparse_steps) + g.jump_gates(largest, jumps, log_error, hop)
     alpha: tuple[float, float] | None = None
     if scan is not None and fitted.model is not None:
         alpha = g.local_exponent(statistics, fitted.overlaps, fitted.model, scan, hop)
@@ -241,7 +244,7 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
     outcomes += [g.Gate(name="run", outcome="warning", message=text) for text in ensemble.warnings]
     estimate = Quantity(unit=_UNIT, confidence=confidence, verdict="refused", reasons=["no positive slope"])
     if scan is not None:
-        estimate = quantity(slope / 6 * A2_PER_PS, float(np.sqrt(scan.log_variance)), _UNIT, confidence)
+        estimate = quantity(slope / 6 * A2_PER_PS, log_error, _UNIT, confidence)
     independent = ensemble.n_ions * len(ensemble.mobile) * largest / hop**2
     judged = _verdict(estimate, outcomes, fitted, confidence)
     if scan is not None and judged.verdict != "diffusive":
@@ -285,6 +288,9 @@ def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, con
         return Quantity(verdict="refused", **common)
     if "failed" not in kinds:
         return estimate.model_copy(update={"verdict": "diffusive", "reasons": reasons})
+    if any(gate.name == g.PERSISTENCE and gate.outcome == "failed" for gate in outcomes):
+        # The curve still rises faster and faster: there is no upper end.
+        return Quantity(verdict="unresolved", lower=estimate.lower, **common)
     upper = upper_limit(fitted, confidence)
     return Quantity(verdict="upper_limit", lower=0.0, upper=upper, **common)
 

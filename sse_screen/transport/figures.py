@@ -44,15 +44,15 @@ def displacement_figure(result: TracerDiffusivity, mobile: str = "mobile ion") -
     axes = figure.subplots()
     curve = result.mean_squared_displacement
     # A line of one or two points cannot be seen.
-    marker = "o" if len(curve.times_ps) < 5 else ""
+    marker = "o" if len(curve.times_ps) < 5 else None
     axes.loglog(
-        curve.times_ps, _positive(curve.values_A2), marker, ls="-", color=_MOBILE, lw=1.8, label=mobile
+        curve.times_ps, _positive(curve.values_A2), marker=marker, color=_MOBILE, lw=1.8, label=mobile
     )
     for color, (symbol, other) in zip(
         _FRAMEWORK, result.framework_mean_squared_displacement.items(), strict=False
     ):
         axes.loglog(
-            other.times_ps, _positive(other.values_A2), marker, ls="-", color=color, lw=1.1, label=symbol
+            other.times_ps, _positive(other.values_A2), marker=marker, color=color, lw=1.1, label=symbol
         )
     _draw_fit(axes, result)
     hop = result.hop_distance_A**2

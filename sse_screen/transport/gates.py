@@ -15,18 +15,19 @@ from sse_screen.transport.displacement_statistics import (
     lag_statistics,
     window_overlaps,
 )
-from sse_screen.transport.slope_fit import (
+from sse_screen.transport.line_fit import (
     DisplacementModel,
     SlopeFit,
-    StartScan,
     describe,
     fit_slope,
     model_covariance,
 )
+from sse_screen.transport.start_scan import StartScan
 
 FloatArray = NDArray[np.float64]
 Outcome = Literal["passed", "warning", "failed", "refused"]
 
+PERSISTENCE = "persistence"
 MINIMUM_JUMPS = 30.0
 FEW_JUMPS = 100.0
 _EXPONENT_BAND = (0.9, 1.1)
@@ -51,8 +52,11 @@ def _gate(name: str, outcome: Outcome, message: str, value: float | None = None)
     return Gate(name=name, outcome=outcome, message="" if outcome == "passed" else message, value=value)
 
 
-def jump_gates(largest_msd_A2: float, effective_jumps: float, hop_A: float) -> list[Gate]:
+def jump_gates(largest_msd_A2: float, effective_jumps: float, log_error: float, hop_A: float) -> list[Gate]:
     """Test that the ions left their sites, and often enough.
+
+    It is the lower end of the 95 % interval of the number of jumps that must reach 30: of short runs, only
+    those whose slope is too high by chance would pass on the number itself.
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, hop_A: float) -> l
         Largest mean squared displacement within the lags in Å².
     effective_jumps : float
         Total mean squared displacement of all ions over the squared hop.
+    log_error : float
+        Standard error of its logarithm.
     hop_A : float
         Distance between sites in Å.
     """
@@ -70,13 +76,15 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, hop_A: float) -> l
         f"the mean squared displacement reaches {reached:.2g} squared hops of {hop_A:.2f} Å; 1 is needed",
         reached,
     )
+    fewest = effective_jumps * float(np.exp(-1.96 * log_error))
     outcome: Outcome = "passed" if effective_jumps >= FEW_JUMPS else "warning"
-    if effective_jumps < MINIMUM_JUMPS:
+    if fewest < MINIMUM_JUMPS:
         outcome = "failed"
     many = _gate(
         "effective_jumps",
         outcome,
-        f"{effective_jumps:.1f} effective jumps; {MINIMUM_JUMPS:.0f} are needed, better {FEW_JUMPS:.0f}",
+        f"{effective_jumps:.1f} effective jumps, at least {fewest:.1f} at 95 % confidence; "
+        f"{MINIMUM_JUMPS:.0f} are needed for certain, better {FEW_JUMPS:.0f}",
         effective_jumps,
     )
     return [far, many]
@@ -146,6 +154,15 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
             "passed" if deviation <= 2 else ("warning" if deviation <= 3 else "failed"),
             f"later starts of the fit differ by {deviation:.1f} joint errors; the slope has no plateau",
             deviation,
+        )
+    )
+    gates.append(
+        _gate(
+            PERSISTENCE,
+            "failed" if scan.persistent else "passed",
+            "ions go on in the direction of their last jump and the run ends before that has averaged out: "
+            "the slope is a lower limit",
+            scan.fit.intercept,
         )
     )
     return gates

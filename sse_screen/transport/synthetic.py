@@ -72,6 +72,54 @@ def uncorrelated_hops(
     return hop_A * np.cumsum(steps, axis=1), rate * hop_A**2 / 6
 
 
+def persistent_hops(
+    n_trajectories: int,
+    n_ions: int,
+    n_frames: int,
+    jumps: float,
+    generator: np.random.Generator,
+    persistence: float = 0.5,
+    hop_A: float = 2.0,
+) -> tuple[FloatArray, float]:
+    """Return hopping displacements of independent ions that tend to go on in the direction of a jump.
+
+    Parameters
+    ----------
+    n_trajectories, n_ions, n_frames : int
+        Shape of the set.
+    jumps : float
+        Mean number of effective jumps (those of uncorrelated hops of the same diffusivity) of all ions
+        together in one trajectory.
+    generator : numpy.random.Generator
+        Source of random numbers.
+    persistence : float
+        Mean cosine p between successive jumps: one repeats the last direction with probability p, and is in a
+        random one of the six otherwise.
+    hop_A : float
+        Hop length in Å.
+
+    Returns
+    -------
+    displacements_A : numpy.ndarray
+        Shape (n_trajectories, n_frames, n_ions, 3).
+    diffusivity_A2_per_frame : float
+        Exact tracer diffusivity, rate × hop² / 6 × (1 + p)/(1 − p), in Å² per frame.
+    """
+    rate = jumps / (n_ions * (n_frames - 1))
+    per_frame = rate * (1 - persistence) / (1 + persistence)
+    shape = (n_trajectories, n_ions)
+    last = generator.integers(6, size=shape)
+    position = np.zeros((*shape, 3))
+    frames = np.zeros((n_trajectories, n_frames, n_ions, 3))
+    for frame in range(1, n_frames):
+        jumped = generator.random(shape) < per_frame
+        turned = jumped & (generator.random(shape) >= persistence)
+        last = np.where(turned, generator.integers(6, size=shape), last)
+        position += hop_A * _DIRECTIONS[last] * jumped[..., None]
+        frames[:, frame] = position
+    return frames, rate * hop_A**2 / 6
+
+
 @dataclass(frozen=True)
 class LatticeGas:
     """Ions with memory on a periodic simple cubic lattice on which no two share a site.

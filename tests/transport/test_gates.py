@@ -3,7 +3,8 @@
 import pytest
 
 from sse_screen.transport.gates import regime_gates, sampling_gates
-from sse_screen.transport.slope_fit import SlopeFit, StartScan
+from sse_screen.transport.line_fit import SlopeFit
+from sse_screen.transport.start_scan import StartScan
 
 SCAN = StartScan(SlopeFit(0, 1.0, 0.0, 0.01, 10.0, 10), 0.01, (), (), (), True, 0.0)
 
