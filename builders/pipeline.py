@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sse_screen.builders.activation_energy import ActivationEnergyBuilder
 from sse_screen.builders.base import DerivedBuilder
+from sse_screen.builders.candidate import CandidateBuilder
 from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
@@ -18,6 +19,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     DiffusivityBuilder,
     ActivationEnergyBuilder,
     ConvexHullBuilder,
+    CandidateBuilder,
     ConfigurationalFreeEnergyBuilder,
     ConfigurationBuilder,
     VibrationalFreeEnergyBuilder,

@@ -27,6 +27,7 @@ def report(
     from rich.console import Console
     from rich.table import Table
 
+    from sse_screen.cli.surveys import print_candidates
     from sse_screen.reporting.page import write_report
     from sse_screen.reporting.ranking import COLUMNS, rank_materials, row_cells
 
@@ -39,7 +40,10 @@ def report(
     for row in rank_materials(content.fits, content.diffusivities, content.hulls):
         table.add_row(*row_cells(row))
     console = Console()
-    console.print(table)
+    if table.rows:
+        console.print(table)
+    if content.candidates:
+        print_candidates(content.candidates, console)
     path = write_report(content, folder or Path(f"{campaign or 'all'}_report"))
     if content.worker_time is not None:
         share = content.worker_time.platform_percent
@@ -62,6 +66,7 @@ def gather(campaign: str | None) -> ReportContent:
     """
     from sse_screen.database.stores import OUTPUTS, connect, launchpad
     from sse_screen.documents.activation_energy import ActivationEnergyDoc
+    from sse_screen.documents.candidate import CandidateDoc
     from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
     from sse_screen.documents.convex_hull import ConvexHullDoc
     from sse_screen.documents.diffusivity import DiffusivityDoc
@@ -93,6 +98,7 @@ def gather(campaign: str | None) -> ReportContent:
         free_energies=_documents(database, ConfigurationalFreeEnergyDoc, uuids),
         networks=_documents(database, SiteNetworkDoc, uuids),
         functions=_documents(database, StructureFunctionDoc, uuids),
+        candidates=_documents(database, CandidateDoc, uuids),
         worker_time=_worker_time(database),
         failures=[f"{f.name}: {f.reason}" for f in failures(launchpad(settings), campaign)],
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sse_screen.documents.candidate import CandidateDoc
     from sse_screen.documents.survey import SurveyOutput
 
 _SHOWN_REFUSALS = 30
@@ -42,3 +44,28 @@ def print_survey(survey: SurveyOutput, console: Console) -> None:
     budget = "no limit" if survey.budget_core_hours is None else f"{survey.budget_core_hours:g} core hours"
     accepted = len(survey.crystals) - len(refused)
     console.print(f"{accepted} of {len(survey.crystals)} crystals accepted; budget: {budget}", markup=False)
+
+
+def print_candidates(candidates: Sequence[CandidateDoc], console: Console) -> None:
+    """Print the ranking of every survey.
+
+    Parameters
+    ----------
+    candidates : sequence of CandidateDoc
+        Of any surveys.
+    console : Console
+        Where to print.
+    """
+    from rich.table import Table
+
+    from sse_screen.reporting.candidate_figures import COLUMNS, candidate_cells
+    from sse_screen.screening.ranking import rank_candidates
+
+    for name in sorted({candidate.survey for candidate in candidates}):
+        title = f"survey {name}: ranked by conductivity at 300 K, with the places that the intervals allow"
+        table = Table(title=title, title_justify="left")
+        for column in COLUMNS:
+            table.add_column(column, overflow="fold", ratio=3 if column == "why" else None)
+        for row in rank_candidates([c for c in candidates if c.survey == name]):
+            table.add_row(*candidate_cells(row))
+        console.print(table)

@@ -13,6 +13,7 @@ from sse_screen.documents.base import DerivedDocument
 #: one line a collection: module and class of its documents; imported when first asked for
 DOCUMENT_CLASSES: tuple[str, ...] = (
     "sse_screen.documents.activation_energy:ActivationEnergyDoc",
+    "sse_screen.documents.candidate:CandidateDoc",
     "sse_screen.documents.configuration:ConfigurationDoc",
     "sse_screen.documents.configurational_free_energy:ConfigurationalFreeEnergyDoc",
     "sse_screen.documents.convex_hull:ConvexHullDoc",

@@ -20,6 +20,7 @@ from sse_screen.documents.base import (
 )
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
+from sse_screen.documents.survey import SurveyDecisionOutput, SurveyOutput
 from sse_screen.documents.vibration_batch import VibrationBatchOutput
 
 OUTPUTS: tuple[type[BaseModel], ...] = (
@@ -27,6 +28,8 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
     RelaxationOutput,
     ConfigurationBatchOutput,
     VibrationBatchOutput,
+    SurveyOutput,
+    SurveyDecisionOutput,
 )
 SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference)
 _NAMES = {str: "text", int: "integer", float: "number", bool: "flag", datetime: "date", Any: "any"}

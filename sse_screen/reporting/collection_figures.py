@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from matplotlib.figure import Figure
 
 from sse_screen.documents.base import DerivedDocument
-from sse_screen.reporting import figures
+from sse_screen.reporting import candidate_figures, figures
 from sse_screen.reporting.plotly_conversion import plotly_json
 from sse_screen.transport.figures import image_bytes
 
@@ -81,6 +81,18 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
     },
     "convex_hull": {
         "hull": FigureKind("the hull of two or three components", _first(figures.hull_figure)),
+    },
+    "candidate": {
+        "ranking": FigureKind(
+            "conductivities at 300 K of the survey's candidates, best first",
+            candidate_figures.ranking_figure,
+            same=("survey",),
+        ),
+        "pareto": FigureKind(
+            "conductivity at 300 K over the distance to the hull, all candidates of the survey",
+            candidate_figures.pareto_figure,
+            same=("survey",),
+        ),
     },
     "configurational_free_energy": {
         "free_energy": FigureKind(

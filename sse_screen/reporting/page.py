@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +14,13 @@ from matplotlib.figure import Figure
 
 from sse_screen import __version__
 from sse_screen.documents.activation_energy import ActivationEnergyDoc
+from sse_screen.documents.candidate import CandidateDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
+from sse_screen.reporting import candidate_figures
 from sse_screen.reporting.figures import (
     arrhenius_figure,
     displacement_figure,
@@ -28,6 +31,7 @@ from sse_screen.reporting.figures import (
     spectrum,
 )
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
+from sse_screen.screening.ranking import rank_candidates
 
 T = TypeVar("T", DiffusivityDoc, SiteNetworkDoc, StructureFunctionDoc)
 
@@ -60,6 +64,7 @@ class ReportContent:
     failures: Sequence[str] = ()
     networks: Sequence[SiteNetworkDoc] = ()
     functions: Sequence[StructureFunctionDoc] = ()
+    candidates: Sequence[CandidateDoc] = ()
 
 
 def write_report(content: ReportContent, folder: Path) -> Path:
@@ -79,7 +84,10 @@ def write_report(content: ReportContent, folder: Path) -> Path:
     """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    rows = rank_materials(content.fits, content.diffusivities, content.hulls)
+    surveyed = {candidate.material_id for candidate in content.candidates}
+    # of a survey's many crystals only those that were run at several temperatures are shown one by one
+    fits = [fit for fit in content.fits if len(fit.points) > 1 or fit.material_id not in surveyed]
+    rows = rank_materials(fits, content.diffusivities, content.hulls)
     materials = [_material(row.fit, content, figures) for row in rows]
     groups = _by_temperature(content.free_energies)
     page = (
@@ -97,6 +105,8 @@ def write_report(content: ReportContent, folder: Path) -> Path:
                 _saved(free_energy_figure(group), figures, f"free_energy_{group[0].id}") for group in groups
             ],
             potentials=_potentials(content),
+            survey_columns=candidate_figures.COLUMNS,
+            surveys=_surveys(content, figures),
         )
     )
     path = folder / "index.html"
@@ -118,6 +128,29 @@ def _material(fit: ActivationEnergyDoc, content: ReportContent, folder: Path) ->
         drawn.append(_saved(distribution_figure(found), folder, f"rdf_{found.id}"))
         drawn.append(_saved(spectrum(found), folder, f"spectrum_{found.id}"))
     return {"fit": fit, "points": points, "networks": networks, "figures": [name for name in drawn if name]}
+
+
+def _surveys(content: ReportContent, folder: Path) -> list[dict[str, Any]]:
+    """Gather what the page shows of each survey."""
+    surveys = []
+    for name in sorted({candidate.survey for candidate in content.candidates}):
+        found = [candidate for candidate in content.candidates if candidate.survey == name]
+        counts = Counter(candidate.outcome for candidate in found)
+        drawn = [
+            _saved(candidate_figures.ranking_figure(found), folder, f"ranking_{name}"),
+            _saved(candidate_figures.pareto_figure(found), folder, f"pareto_{name}"),
+        ]
+        surveys.append(
+            {
+                "name": name,
+                "counts": ", ".join(
+                    f"{n} {outcome.replace('_', ' ')}" for outcome, n in counts.most_common()
+                ),
+                "rows": [candidate_figures.candidate_cells(row) for row in rank_candidates(found)],
+                "figures": [figure for figure in drawn if figure],
+            }
+        )
+    return surveys
 
 
 def _belongs(found: SiteNetworkDoc | StructureFunctionDoc, fit: ActivationEnergyDoc) -> bool:

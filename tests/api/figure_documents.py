@@ -7,6 +7,7 @@ from pymatgen.core import Lattice, Structure
 
 from sse_screen.documents.activation_energy import ActivationEnergyDoc
 from sse_screen.documents.base import BlobReference, PotentialIdentity, Quantity
+from sse_screen.documents.candidate import CandidateDoc
 from sse_screen.documents.configurational_free_energy import (
     ConfigurationalFreeEnergyDoc,
     ConfigurationEnergy,
@@ -16,6 +17,7 @@ from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
+from sse_screen.documents.survey import SurveyCrystal
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.thermodynamics.composition_space import HullEntry
@@ -159,3 +161,22 @@ def vibrational_free_energy() -> VibrationalFreeEnergyDoc:
         target_temperature_K=600.0,
         level_of_theory="springs",
     )
+
+
+def candidates() -> list[CandidateDoc]:
+    """Three with a conductivity at 300 K, one of them without a hull; one without anything."""
+    documents = []
+    for name, value, hull in (("a", 1e-2, 0.03), ("b", 1e-4, 0.0), ("c", 1e-3, None), ("d", None, None)):
+        found = CandidateDoc.from_decisions(
+            SurveyCrystal(name=name, formula="Li2S", energy_above_hull_eV_per_atom=hull),
+            [],
+            survey="survey",
+            mobile_ion="Li",
+            charge_number=1,
+            potential=POTENTIAL,
+        )
+        ends = (None, None, None) if value is None else (value, value / 3, value * 3)
+        verdict = "refused" if value is None else "ok"
+        quantity = Quantity(value=ends[0], lower=ends[1], upper=ends[2], unit="S/cm", verdict=verdict)
+        documents.append(found.model_copy(update={"conductivity_300K": quantity}))
+    return documents

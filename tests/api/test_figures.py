@@ -31,6 +31,7 @@ def served(database, mongo_settings):
         made.site_network(),
         made.structure_function(),
         made.vibrational_free_energy(),
+        *made.candidates(),
     ]
     for document in documents:
         database[document.collection].insert_one(document.model_dump(mode="json"))
@@ -166,3 +167,14 @@ def test_binary_hull(served, database):
     texts = {note["text"] for note in content["layout"]["annotations"]}
     assert "Li<sub>2</sub>S" in texts
     assert json.dumps(content, allow_nan=False)
+
+
+def test_the_figures_of_a_survey_show_all_its_candidates_with_numbers(served):
+    client, ids = served
+    path = path_of("candidate", ids["candidate"])
+    content = as_plotly(client.get(path, params={"kind": "ranking", "format": "json"}))
+    points = [t["x"][0] for t in content["data"] if t.get("mode") == "markers"]
+    assert points == [1e-2, 1e-3, 1e-4]
+    content = as_plotly(client.get(path, params={"kind": "pareto", "format": "json"}))
+    points = [(t["x"][0], t["y"][0]) for t in content["data"] if t.get("mode") == "markers"]
+    assert sorted(points) == [(0.0, 1e-4), (30.0, 1e-2)]
