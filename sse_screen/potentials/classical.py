@@ -1,5 +1,8 @@
 """Classical potentials: rigid ions that repel, attract by dispersion, and carry charges.
 
+A linear many-body part may be added to them: with charges this is the form of Deng 2019 for lithium
+nitride (npj Comput. Mater. 5, 75), which :mod:`sse_screen.training.linear` fits to labels.
+
 The energy of a pair is ``A exp(-r/rho) - C/r^6 - D/r^8 + q_i q_j/r``, the last summed over all images, the
 others cut off at a distance where they are shifted to zero. With D = 0 it is the Buckingham form; with D it
 is that of Born, Mayer and Huggins (A includes the exponential of the radii). Parameters are YAML files, each
@@ -40,8 +43,64 @@ class PairParameters(BaseModel):
     confirmed: bool = Field(description="Whether they were seen in that source")
 
 
+class BispectrumPart(BaseModel):
+    """Many-body part: a linear function of the bispectrum components of every atom's surroundings.
+
+    This is SNAP (Thompson 2015, J. Comput. Phys. 285, 316) with components of their own for each combination
+    of elements (Cusentino 2020, J. Phys. Chem. A 124, 5456).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cutoff_A: float = Field(gt=1.0, le=8.0, description="Radius of the surroundings")
+    two_j_max: int = Field(ge=2, le=10, description="Twice the largest angular momentum, even")
+    coefficients_eV: dict[str, tuple[float, ...]] = Field(
+        description="By element: its constant energy, then one coefficient a component"
+    )
+
+    @property
+    def elements(self) -> list[str]:
+        """Elements, alphabetical: the order of the components."""
+        return sorted(self.coefficients_eV)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        expected = 1 + n_components(self.two_j_max, len(self.coefficients_eV))
+        for element, coefficients in self.coefficients_eV.items():
+            if len(coefficients) != expected:
+                raise ValueError(
+                    f"coefficients_eV: {element} has {len(coefficients)} numbers instead of {expected}"
+                )
+        return self
+
+
+def n_components(two_j_max: int, n_elements: int) -> int:
+    """Count the bispectrum components of an atom.
+
+    Parameters
+    ----------
+    two_j_max : int
+        Twice the largest angular momentum.
+    n_elements : int
+        Elements.
+
+    Returns
+    -------
+    int
+        Components j1 >= j2, j >= j1 of Thompson 2015, for every ordered triple of elements.
+    """
+    triples = sum(
+        1
+        for j1 in range(two_j_max + 1)
+        for j2 in range(j1 + 1)
+        for j in range(j1 - j2, min(two_j_max, j1 + j2) + 1, 2)
+        if j >= j1
+    )
+    return triples * n_elements**3
+
+
 class ClassicalPotential(BaseModel):
-    """Charges and pairs of a rigid-ion potential."""
+    """Charges, pairs and, where there is one, a many-body part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,7 +110,8 @@ class ClassicalPotential(BaseModel):
         10.0, gt=2.0, le=20.0, description="Where the short-range part ends, shifted to zero energy there"
     )
     charges: dict[str, float] = Field(description="Charge by element in units of e")
-    pairs: tuple[PairParameters, ...] = Field(description="Pairs left out have no short-range part")
+    pairs: tuple[PairParameters, ...] = Field((), description="Pairs left out have no short-range part")
+    many_body: BispectrumPart | None = Field(None, description="Linear many-body part")
     references: tuple[str, ...] = Field((), description="Publications")
 
     @model_validator(mode="after")
@@ -63,6 +123,8 @@ class ClassicalPotential(BaseModel):
         unknown = sorted({element for pair in pairs for element in pair} - set(self.charges))
         if unknown:
             raise ValueError(f"pairs: {', '.join(unknown)} has no charge in charges")
+        if self.many_body is not None and self.many_body.elements != sorted(self.charges):
+            raise ValueError("many_body: its elements are not those of charges")
         return self
 
     @property
@@ -73,7 +135,10 @@ class ClassicalPotential(BaseModel):
             for p in self.pairs
         )
         charges = {element: float(charge) for element, charge in self.charges.items()}
-        return content_hash({"charges": charges, "pairs": pairs, "cutoff_A": self.cutoff_A})
+        content = {"charges": charges, "pairs": pairs, "cutoff_A": self.cutoff_A}
+        if self.many_body is not None:
+            content["many_body"] = self.many_body.model_dump(mode="json")
+        return content_hash(content)
 
     @property
     def unconfirmed(self) -> list[str]:

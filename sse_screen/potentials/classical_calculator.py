@@ -31,7 +31,7 @@ class ClassicalCalculator(Calculator):
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
 
     def __init__(self, potential: ClassicalPotential) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.potential = potential
         self._system: LammpsSystem | None = None
 
@@ -57,7 +57,7 @@ class ClassicalCalculator(Calculator):
         InputError
             A crystal that the potential cannot describe; LAMMPS not installed.
         """
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         atoms = self.atoms
         assert atoms is not None  # set above
         symbols = atoms.get_chemical_symbols()

