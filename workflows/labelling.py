@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from sse_screen.documents.label import (
 )
 from sse_screen.exceptions import InputError
 from sse_screen.training.gpaw_labels import GpawSettings, label_with_gpaw
-from sse_screen.training.labelled import LevelOfTheory
+from sse_screen.training.labelled import LabelError, LevelOfTheory
 from sse_screen.training.labelling import (
     CalculatorSpec,
     LabellingError,
@@ -113,26 +113,11 @@ class LabelMaker(Maker):
 
         def compute(folder: Path) -> LabelBatchOutput:
             started = time.perf_counter()
-            found = _label_each(unpack_unlabelled(worker().blobs.get(reference.sha256)), self, folder)
-            if not found.labels:
-                reasons = "; ".join(sorted({failure.reason for failure in found.failures})[:3])
-                raise LabellingError(f"none of {len(found.failures)} structures has a label: {reasons}")
-            return LabelBatchOutput(
-                calculation_key=key,
-                level_of_theory=level,
-                level_identifier=level.identifier,
-                labels=[
-                    LabelSummary.model_validate(label.model_dump(include=set(LabelSummary.model_fields)))
-                    for label in found.labels
-                ],
-                failures=found.failures,
-                n_reused=found.n_reused,
-                packed=worker().blobs.put(pack_labels(found.labels), "application/zstd+json"),
-                inputs=inputs or [],
-                cpu_time_s=found.cpu_time_s,
-                total_time_s=time.perf_counter() - started,
-                versions=versions(),
-            )
+            wanted = unique_structures(unpack_unlabelled(worker().blobs.get(reference.sha256)))
+            labels = earlier_labels(wanted, level)
+            n_reused = len(labels)
+            failures = _label_each(wanted, labels, self, folder)
+            return batch_output(key, level, labels, failures, n_reused, inputs or [], started)
 
         return once(key, LabelBatchOutput, compute)
 
@@ -236,30 +221,124 @@ def store_batch(structures: Iterable[UnlabelledStructure]) -> BlobReference:
     return worker().blobs.put(pack_unlabelled(structures), "application/zstd+json")
 
 
-@dataclass
-class _Found:
-    """What a batch came to."""
+def unique_structures(
+    structures: Iterable[UnlabelledStructure],
+) -> dict[str, tuple[UnlabelledStructure, Atoms]]:
+    """Give each structure once, by the hash of its geometry.
 
-    labels: list[Label]
-    failures: list[LabelFailure]
-    n_reused: int
-    cpu_time_s: float
+    Parameters
+    ----------
+    structures : iterable of UnlabelledStructure
+        A batch.
 
-
-def _label_each(structures: list[UnlabelledStructure], maker: LabelMaker, folder: Path) -> _Found:
-    """Label what neither an earlier batch nor the folder's journal has; every result is a line of it."""
-    wanted: dict[str, tuple[UnlabelledStructure, Atoms]] = {}
+    Returns
+    -------
+    dict
+        Structure, and the same as ASE atoms, by geometry hash; of equal ones the first.
+    """
+    found: dict[str, tuple[UnlabelledStructure, Atoms]] = {}
     for structure in structures:
         atoms = AseAtomsAdaptor.get_atoms(Structure.from_dict(structure.structure), msonable=False)
-        wanted.setdefault(geometry_hash(atoms), (structure, atoms))
-    earlier = _earlier_labels(list(wanted), maker.level_of_theory)
-    labels = {
-        name: earlier[name].model_copy(
-            update={"parent_configuration": one.parent_configuration, "source": one.source}
-        )
-        for name, (one, _) in wanted.items()
-        if name in earlier
+        found.setdefault(geometry_hash(atoms), (structure, atoms))
+    return found
+
+
+def earlier_labels(
+    wanted: Mapping[str, tuple[UnlabelledStructure, Atoms]], level: LevelOfTheory
+) -> dict[str, Label]:
+    """Find labels of structures in the outputs of earlier batches.
+
+    Parameters
+    ----------
+    wanted : mapping
+        From :func:`unique_structures`.
+    level : LevelOfTheory
+        Only labels at this level.
+
+    Returns
+    -------
+    dict
+        Label by geometry hash, with the parent and the source of the structure wanted.
+    """
+    query = {
+        "output.labels.geometry_sha256": {"$in": list(wanted)},
+        "output.kind": "label_batch",
+        "output.level_identifier": level.identifier,
     }
+    found: dict[str, Label] = {}
+    for output in worker().database[OUTPUTS].find(query, {"_id": 0, "output.packed.sha256": 1}):
+        for label in unpack_labels(worker().blobs.get(output["output"]["packed"]["sha256"])):
+            if label.geometry_sha256 in wanted and label.geometry_sha256 not in found:
+                one = wanted[label.geometry_sha256][0]
+                where = {"parent_configuration": one.parent_configuration, "source": one.source}
+                found[label.geometry_sha256] = label.model_copy(update=where)
+    return found
+
+
+def batch_output(
+    key: str,
+    level: LevelOfTheory,
+    labels: dict[str, Label],
+    failures: dict[str, LabelFailure],
+    n_reused: int,
+    inputs: list[str],
+    started: float,
+) -> LabelBatchOutput:
+    """Store the labels of a batch and make its output.
+
+    Parameters
+    ----------
+    key : str
+        Idempotency key.
+    level : LevelOfTheory
+        What was asked for.
+    labels, failures : dict
+        By geometry hash; the first ``n_reused`` labels are from earlier batches.
+    n_reused : int
+        Their number.
+    inputs : list of str
+        uuids of the jobs that the structures are from.
+    started : float
+        ``time.perf_counter()`` at the beginning.
+
+    Returns
+    -------
+    LabelBatchOutput
+        The output.
+
+    Raises
+    ------
+    LabellingError
+        If there is no label at all.
+    """
+    if not labels:
+        reasons = "; ".join(sorted({failure.reason for failure in failures.values()})[:3])
+        raise LabellingError(f"none of {len(failures)} structures has a label: {reasons}")
+    fields = set(LabelSummary.model_fields)
+    return LabelBatchOutput(
+        calculation_key=key,
+        level_of_theory=level,
+        level_identifier=level.identifier,
+        labels=[
+            LabelSummary.model_validate(labels[name].model_dump(include=fields)) for name in sorted(labels)
+        ],
+        failures=[failures[name] for name in sorted(failures)],
+        n_reused=n_reused,
+        packed=worker().blobs.put(pack_labels(labels.values()), "application/zstd+json"),
+        inputs=inputs,
+        cpu_time_s=sum(label.cpu_time_s for label in list(labels.values())[n_reused:]),
+        total_time_s=time.perf_counter() - started,
+        versions=versions(),
+    )
+
+
+def _label_each(
+    wanted: Mapping[str, tuple[UnlabelledStructure, Atoms]],
+    labels: dict[str, Label],
+    maker: LabelMaker,
+    folder: Path,
+) -> dict[str, LabelFailure]:
+    """Add the labels that neither ``labels`` nor the folder's journal has; every result is a line of it."""
     journal = folder / "labels.jsonl"
     failures = _read_journal(journal, labels)
     report = reporter(folder, maker.name)
@@ -268,24 +347,16 @@ def _label_each(structures: list[UnlabelledStructure], maker: LabelMaker, folder
         for name, (one, atoms) in wanted.items():
             if name in labels or name in failures:
                 continue
+            where = {"parent_configuration": one.parent_configuration, "source": one.source}
             try:
-                result: Label | LabelFailure = maker.label(
-                    atoms, one.parent_configuration, one.source, folder
-                )
-            except LabellingError as error:
-                result = LabelFailure(
-                    geometry_sha256=name,
-                    parent_configuration=one.parent_configuration,
-                    source=one.source,
-                    reason=str(error),
-                )
+                result: Label | LabelFailure = maker.label(atoms, folder=folder, **where)
+            except (LabelError, LabellingError) as error:
+                result = LabelFailure(geometry_sha256=name, reason=str(error), **where)
             handle.write(result.model_dump_json() + "\n")
             handle.flush()
             _sort_in(result, labels, failures)
             report(len(labels) + len(failures), len(wanted))
-    cost = sum(label.cpu_time_s for name, label in labels.items() if name not in earlier)
-    order = [labels[name] for name in sorted(labels)]
-    return _Found(order, [failures[name] for name in sorted(failures)], len(earlier), cost)
+    return failures
 
 
 def _read_journal(journal: Path, labels: dict[str, Label]) -> dict[str, LabelFailure]:
@@ -306,18 +377,3 @@ def _sort_in(
         labels[result.geometry_sha256] = result
     else:
         failures[result.geometry_sha256] = result
-
-
-def _earlier_labels(geometries: list[str], level: LevelOfTheory) -> dict[str, Label]:
-    """Find labels of these structures at this level in the outputs of earlier batches."""
-    query = {
-        "output.labels.geometry_sha256": {"$in": geometries},
-        "output.kind": "label_batch",
-        "output.level_identifier": level.identifier,
-    }
-    found: dict[str, Label] = {}
-    for output in worker().database[OUTPUTS].find(query, {"_id": 0, "output.packed.sha256": 1}):
-        for label in unpack_labels(worker().blobs.get(output["output"]["packed"]["sha256"])):
-            if label.geometry_sha256 in geometries:
-                found.setdefault(label.geometry_sha256, label)
-    return found

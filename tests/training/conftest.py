@@ -1,3 +1,5 @@
+"""Make the helpers of these tests importable."""
+
 import sys
 from pathlib import Path
 
