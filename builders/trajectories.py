@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from sse_screen.builders.base import DerivedBuilder, Group, group_by
@@ -53,14 +55,34 @@ class TrajectoryBuilder(DerivedBuilder):
         trajectories : list of Trajectory
             Their production parts, in the same order.
         """
-        blobs = BlobStore(self.database)
         outputs = [MolecularDynamicsOutput.model_validate(source["output"]) for source in sources]
-        trajectories = [
-            read_trajectory_file(blobs.get(output.trajectory.sha256), output.protocol.n_equilibration_frames)
-            for output in outputs
-        ]
-        return outputs, trajectories
+        return outputs, [used_frames(BlobStore(self.database), output) for output in outputs]
+
+
+def used_frames(blobs: BlobStore, output: MolecularDynamicsOutput) -> Trajectory:
+    """Read the part of a run that is analysed.
+
+    Parameters
+    ----------
+    blobs : BlobStore
+        Where its trajectory is.
+    output : MolecularDynamicsOutput
+        The run.
+
+    Returns
+    -------
+    Trajectory
+        Its frames after the equilibration; the stored file passes through a temporary one, piece by piece,
+        and is checked against its hash on the way, so that the frames are all that is ever in memory.
+    """
+    with TemporaryDirectory(prefix="sse-screen-") as folder:
+        file = blobs.get_file(output.trajectory.sha256, Path(folder) / "trajectory.h5")
+        return read_trajectory_file(file, output.first_used_frame)
 
 
 def _length(source: dict[str, Any]) -> tuple[float, str]:
-    return float(source["output"]["protocol"]["production_ps"]), source["uuid"]
+    output = source["output"]
+    n_frames = output.get("n_frames") or round(
+        output["protocol"]["production_ps"] * 1000 / output["protocol"]["frame_interval_fs"]
+    )
+    return float(n_frames), source["uuid"]

@@ -11,13 +11,23 @@ from jobflow import Flow, Job, Maker, OutputReference, Response, job
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from sse_screen.database.stores import OUTPUTS
 from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.molecular_dynamics import (
     MolecularDynamicsOutput,
     MolecularDynamicsProtocol,
+    history_key,
     molecular_dynamics_key,
 )
-from sse_screen.dynamics.molecular_dynamics import run_molecular_dynamics
+from sse_screen.dynamics.framework_state import framework_failure
+from sse_screen.dynamics.molecular_dynamics import (
+    MolecularDynamicsResult,
+    Monitor,
+    continue_from,
+    has_begun,
+    run_molecular_dynamics,
+)
+from sse_screen.dynamics.trajectory_file import stored_size
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.relaxation import RelaxationMaker, composition_fields
@@ -36,11 +46,14 @@ class MolecularDynamicsMaker(Maker):
         Ensemble, steps, intervals.
     minimum_length_A : float
         The cell is repeated until no perpendicular width is below (Å).
+    stop_early : bool
+        End the run when the framework melts or decomposes.
     """
 
     potential: PotentialIdentity
     protocol: MolecularDynamicsProtocol = field(default_factory=MolecularDynamicsProtocol)
     minimum_length_A: float = 8.0
+    stop_early: bool = True
     name: str = "molecular dynamics"
 
     @job
@@ -74,10 +87,13 @@ class MolecularDynamicsMaker(Maker):
         """
         cell = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
         supercell = supercell_with_minimum_length(cell, self.minimum_length_A)
-        identity = structure_hash(supercell) + content_hash(material)
-        key = molecular_dynamics_key(identity, self.potential, self.protocol, temperature_K, seed)
+        start = (structure_hash(supercell) + content_hash(material), self.potential, self.protocol)
+        key = molecular_dynamics_key(*start, temperature_K, seed, stop_early=self.stop_early)
+        same_history = history_key(*start, temperature_K, seed)
 
         def compute(folder: Path) -> MolecularDynamicsOutput:
+            if not has_begun(folder):
+                _continue_shorter_run(same_history, self.protocol, folder)
             result = run_molecular_dynamics(
                 AseAtomsAdaptor.get_atoms(supercell, msonable=False),
                 calculator_for(self.potential),
@@ -86,11 +102,12 @@ class MolecularDynamicsMaker(Maker):
                 seed,
                 folder,
                 reporter(folder, f"{material['material_name']} {temperature_K:g} K"),
+                monitor=_framework_monitor(material["mobile_ion"]) if self.stop_early else None,
             )
-            started = time.perf_counter()
-            trajectory = worker().blobs.put_file(result.trajectory_file, "application/x-hdf5")
             return MolecularDynamicsOutput(
                 calculation_key=key,
+                history_key=same_history,
+                continued_from=result.continued_from,
                 **material,
                 **composition_fields(supercell),
                 structure=supercell.as_dict(),
@@ -98,17 +115,67 @@ class MolecularDynamicsMaker(Maker):
                 protocol=self.protocol,
                 temperature_K=temperature_K,
                 seed=seed,
-                trajectory=trajectory,
-                mean_temperature_K=result.mean_temperature_K,
-                mean_volume_A3=result.mean_volume_A3,
-                n_steps=result.n_steps,
-                potential_time_s=result.potential_time_s,
-                total_time_s=result.total_time_s + time.perf_counter() - started,
+                **_stored_fields(result, self.protocol),
+                warnings=_warnings(result, inputs or []),
                 inputs=inputs or [],
                 versions=versions(),
             )
 
         return once(key, MolecularDynamicsOutput, compute)
+
+
+def _framework_monitor(mobile_ion: str) -> Monitor:
+    return lambda first, latest: framework_failure(first, latest, mobile_ion)
+
+
+def _continue_shorter_run(same_history: str, protocol: MolecularDynamicsProtocol, folder: Path) -> None:
+    """Put the end of the longest finished run that begins alike, if there is one, into the folder."""
+    query = {
+        "output.history_key": same_history,
+        "output.stopped": None,
+        "output.checkpoint": {"$ne": None},
+        "output.protocol.production_ps": {"$lt": protocol.production_ps},
+    }
+    shorter = worker().database[OUTPUTS].find_one(query, sort=[("output.protocol.production_ps", -1)])
+    if shorter is None:
+        return
+    output, blobs = shorter["output"], worker().blobs
+    trajectory_file = blobs.get_file(output["trajectory"]["sha256"], folder / "shorter.h5")
+    continue_from(folder, blobs.get(output["checkpoint"]["sha256"]), trajectory_file, shorter["uuid"])
+
+
+def _stored_fields(result: MolecularDynamicsResult, protocol: MolecularDynamicsProtocol) -> dict[str, Any]:
+    """Upload trajectory and checkpoint; give the fields that say what was stored and how it went."""
+    started = time.perf_counter()
+    blobs, size = worker().blobs, stored_size(result.trajectory_file)
+    return {
+        "trajectory": blobs.put_file(result.trajectory_file, "application/x-hdf5"),
+        "checkpoint": blobs.put_file(result.checkpoint_file),
+        "n_frames": result.n_frames,
+        "stored_bytes_per_atom_and_frame": size.bytes_per_atom_and_frame,
+        "stored_tolerance_A": size.tolerance_A,
+        "equilibrated_after_ps": result.equilibration.start * protocol.frame_interval_fs / 1000,
+        "stopped": result.stopped,
+        "mean_temperature_K": result.mean_temperature_K,
+        "mean_volume_A3": result.mean_volume_A3,
+        "n_steps": result.n_steps,
+        "potential_time_s": result.potential_time_s,
+        "total_time_s": result.total_time_s + time.perf_counter() - started,
+    }
+
+
+def _warnings(result: MolecularDynamicsResult, inputs: list[str]) -> list[str]:
+    """Say what a reader of the run has to know."""
+    warnings = []
+    if result.stopped is not None:
+        warnings.append(f"ended before its time: {result.stopped}")
+    if not result.equilibration.stationary:
+        warnings.append("energy or volume had not become stationary in the first half of the production")
+    not_converged = {"uuid": {"$in": inputs}, "output.kind": "relaxation", "output.converged": False}
+    for relaxation in worker().database[OUTPUTS].find(not_converged, {"output.maximum_force_eV_per_A": 1}):
+        force = relaxation["output"]["maximum_force_eV_per_A"]
+        warnings.append(f"it started from a cell whose relaxation did not converge ({force:.3g} eV/Å left)")
+    return warnings
 
 
 @dataclass

@@ -75,6 +75,7 @@ RAW_INDEXES: dict[str, tuple[Index, ...]] = {
         _index("output.kind", "output.material_id"),
         _index("output.calculation_key"),
         _index("output.labels.geometry_sha256"),
+        _index("output.history_key"),
         _index("output.formula"),
         _index("output.chemical_system"),
         _index("completed_at"),

@@ -216,7 +216,7 @@ class DiffusivityDoc(DerivedDocument):
         first = outputs[0]
         ensemble = prepare_ensemble(trajectories, first.mobile_ion)
         fitted = fit_ensemble(ensemble, hop_distance_A=hop_distance_A, window_ps=window_ps)
-        found = judge(ensemble, fitted, confidence=confidence)
+        found = judge(ensemble, fitted, confidence=confidence, run_gates=_run_gates(outputs))
         measured_K = _weighted(outputs, [output.mean_temperature_K for output in outputs])
         # without a thermostat the target is only where the run started
         temperature_K = measured_K if first.protocol.ensemble == "nve" else first.temperature_K
@@ -300,7 +300,17 @@ def _protocol_id(conditions: tuple[tuple[str, Any], ...]) -> str:
 
 def _weighted(outputs: Sequence[MolecularDynamicsOutput], values: Sequence[float]) -> float:
     """Average over runs by their length."""
-    return float(np.average(values, weights=[output.protocol.production_ps for output in outputs]))
+    return float(np.average(values, weights=[output.production_ps for output in outputs]))
+
+
+def _run_gates(outputs: Sequence[MolecularDynamicsOutput]) -> list[Gate]:
+    """Say what the runs themselves told: one that ended because its framework failed leaves no number."""
+    stopped = sorted({output.stopped for output in outputs if output.stopped is not None})
+    warnings = sorted({text for output in outputs if output.stopped is None for text in output.warnings})
+    return [
+        *(Gate(name="framework", outcome="refused", message=reason) for reason in stopped),
+        *(Gate(name="run", outcome="warning", message=text) for text in warnings),
+    ]
 
 
 def _numbers(found: TracerDiffusivity) -> dict[str, Any]:

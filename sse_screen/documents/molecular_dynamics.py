@@ -89,6 +89,28 @@ class MolecularDynamicsOutput(Document):
     temperature_K: float = Field(description="Target temperature", gt=0, json_schema_extra={"unit": "K"})
     seed: int = Field(description="Seed of velocities and thermostat")
     trajectory: BlobReference
+    checkpoint: BlobReference | None = Field(
+        None, description="State after the last step, from which a longer run goes on"
+    )
+    history_key: str | None = Field(
+        None, description="As calculation_key, without the length: runs that share it begin alike"
+    )
+    continued_from: str | None = Field(None, description="uuid of the shorter run that it went on from")
+    n_frames: int | None = Field(None, description="Frames of the production; none in older documents")
+    stored_bytes_per_atom_and_frame: float | None = Field(
+        None, description="Size of the stored trajectory", json_schema_extra={"unit": "byte"}
+    )
+    stored_tolerance_A: float | None = Field(
+        None, description="Largest error of a stored coordinate", json_schema_extra={"unit": "angstrom"}
+    )
+    equilibrated_after_ps: float = Field(
+        0.0,
+        ge=0,
+        description="Start of the production that is left out: energy or volume still moved",
+        json_schema_extra={"unit": "ps"},
+    )
+    stopped: str | None = Field(None, description="Why the run ended before its time; none when it did not")
+    warnings: list[str] = Field(default_factory=list, description="What to know before using it")
     mean_temperature_K: float = Field(description="Measured, production", json_schema_extra={"unit": "K"})
     mean_volume_A3: float = Field(
         description="Measured, production", json_schema_extra={"unit": "angstrom^3"}
@@ -99,6 +121,41 @@ class MolecularDynamicsOutput(Document):
     inputs: list[str] = Field(default_factory=list, description="uuids of jobs it came from")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
 
+    @property
+    def production_ps(self) -> float:
+        """Length of the production that was run (ps), shorter than asked for when the run was stopped."""
+        n_frames = self.protocol.n_frames if self.n_frames is None else self.n_frames
+        return n_frames * self.protocol.frame_interval_fs / 1000
+
+    @property
+    def first_used_frame(self) -> int:
+        """First stored frame that is analysed: after the equilibration asked for and what more was found."""
+        found = round(self.equilibrated_after_ps * 1000 / self.protocol.frame_interval_fs)
+        return self.protocol.n_equilibration_frames + found
+
+
+def history_key(
+    structure_hash: str,
+    potential: PotentialIdentity,
+    protocol: MolecularDynamicsProtocol,
+    temperature_K: float,
+    seed: int,
+) -> str:
+    """Give the key that runs of different length share when the shorter one is the start of the longer one.
+
+    Parameters
+    ----------
+    structure_hash, potential, protocol, temperature_K, seed
+        As in :func:`molecular_dynamics_key`; the protocol's length does not count.
+
+    Returns
+    -------
+    str
+        Hexadecimal sha256.
+    """
+    any_length = protocol.model_copy(update={"production_ps": 0.0})
+    return molecular_dynamics_key(structure_hash, potential, any_length, temperature_K, seed)
+
 
 def molecular_dynamics_key(
     structure_hash: str,
@@ -106,6 +163,8 @@ def molecular_dynamics_key(
     protocol: MolecularDynamicsProtocol,
     temperature_K: float,
     seed: int,
+    *,
+    stop_early: bool = True,
 ) -> str:
     """Give the idempotency key of a run: what fixes its result, and the version of the code's meaning.
 
@@ -121,14 +180,19 @@ def molecular_dynamics_key(
         Target temperature.
     seed : int
         Seed of velocities and thermostat.
+    stop_early : bool
+        Whether the run ends when the framework fails.
 
     Returns
     -------
     str
         Hexadecimal sha256.
     """
+    # what was added later counts only where it is not the default, so that earlier results keep their keys
+    more = {} if stop_early else {"stop_early": False}
     return content_hash(
-        {
+        more
+        | {
             "kind": "molecular_dynamics",
             "meaning": MEANING_VERSION,
             "structure": structure_hash,

@@ -15,7 +15,8 @@ import numpy as np
 from ase import Atoms, units
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
-from sse_screen.dynamics.molecular_dynamics import DynamicsError, SegmentedRun, thermal_velocities
+from sse_screen.dynamics.molecular_dynamics import thermal_velocities
+from sse_screen.dynamics.segmented_run import DynamicsError, SegmentedRun
 from sse_screen.potentials.classical_calculator import ClassicalCalculator
 from sse_screen.potentials.lammps_library import LammpsSystem
 
@@ -65,12 +66,17 @@ class LammpsRun(SegmentedRun):
             self.system.create(atoms, atoms.get_velocities() * units.fs * _FS_PER_PS)
             self.system.write(self.restart_file)
         else:
-            self.restart_file.write_bytes(state["restart"])
+            self.restart_file.write_bytes(state["restart"].tobytes())
 
     @property
     def frames_per_segment(self) -> int:
         """See :class:`SegmentedRun`."""
         return FRAMES_PER_SEGMENT
+
+    @property
+    def pauses_anywhere(self) -> bool:
+        """See :class:`SegmentedRun`; an unbroken run begins only its segments from a restart file."""
+        return False
 
     def time_in_potential_s(self) -> float:
         """See :class:`SegmentedRun`; LAMMPS spends nearly all of its time there."""
@@ -129,4 +135,4 @@ class LammpsRun(SegmentedRun):
     def engine_state(self) -> dict[str, Any]:
         """See :class:`SegmentedRun`."""
         self.system.write(self.restart_file)
-        return {"restart": self.restart_file.read_bytes()}
+        return {"restart": np.frombuffer(self.restart_file.read_bytes(), dtype=np.uint8)}

@@ -8,11 +8,8 @@ killed run goes on at its last segment with the same numbers as an unbroken one.
 from __future__ import annotations
 
 import fcntl
-import json
-import os
-import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +24,23 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
-from sse_screen.dynamics.trajectory import Trajectory
-from sse_screen.dynamics.trajectory_file import read_trajectory_file, write_trajectory_file
-from sse_screen.exceptions import InfrastructureError, SseScreenError
+from sse_screen.dynamics.checkpoint import pack_checkpoint, unpack_checkpoint
+from sse_screen.dynamics.equilibration import Equilibration, equilibrate_together
+from sse_screen.dynamics.segmented_run import (
+    CHECKPOINT,
+    EARLIER,
+    DynamicsError,
+    Monitor,
+    Pause,
+    Progress,
+    RunPausedError,
+    SegmentedRun,
+    write_durably,
+)
+from sse_screen.dynamics.trajectory_file import read_scalars, write_trajectory_file
+from sse_screen.exceptions import InfrastructureError
 
-FRAMES_PER_SEGMENT = 50
-_LARGEST_TEMPERATURE_RATIO = 6.0
-Progress = Callable[[int, int], None]
-
-
-class DynamicsError(SseScreenError):
-    """The dynamics went wrong (not the machine): explosion, non-finite forces."""
+__all__ = ["DynamicsError", "RunPausedError", "SegmentedRun", "write_durably"]
 
 
 class FolderBusyError(InfrastructureError):
@@ -69,15 +72,22 @@ class TimedCalculator:
 
 @dataclass(frozen=True)
 class MolecularDynamicsResult:
-    """A finished run: where its trajectory is and what it cost.
+    """A finished run: where its trajectory and last checkpoint are, and what it cost.
 
-    ``potential_time_s`` and ``total_time_s`` add up all attempts that left a checkpoint.
+    ``potential_time_s`` and ``total_time_s`` add up all attempts that left a checkpoint, without the shorter
+    run that it may have been continued from. ``n_frames`` counts the production. ``stopped`` is the reason
+    why it ended before its time; ``equilibration`` that of energy and volume within the production.
     """
 
     trajectory_file: Path
+    checkpoint_file: Path
     mean_temperature_K: float
     mean_volume_A3: float
     n_steps: int
+    n_frames: int
+    equilibration: Equilibration
+    stopped: str | None
+    continued_from: str | None
     potential_time_s: float
     total_time_s: float
 
@@ -90,6 +100,9 @@ def run_molecular_dynamics(
     seed: int,
     folder: Path,
     progress: Progress | None = None,
+    *,
+    monitor: Monitor | None = None,
+    pause: Pause | None = None,
 ) -> MolecularDynamicsResult:
     """Run or continue a run in its folder.
 
@@ -109,6 +122,11 @@ def run_molecular_dynamics(
         Holds segments and checkpoint; made when missing. A finished run found there is returned as it is.
     progress : callable, optional
         Called with (steps done, all steps) after each frame.
+    monitor : callable, optional
+        Called with the first and the last segment of the production after each segment of at least 20 frames;
+        a text that it returns is the reason to end the run there.
+    pause : callable, optional
+        Asked after each frame whether the run has to stop now, at a checkpoint.
 
     Returns
     -------
@@ -121,6 +139,8 @@ def run_molecular_dynamics(
         When forces are not finite or the temperature runs away.
     FolderBusyError
         When another process runs there.
+    RunPausedError
+        When ``pause`` said so; the next call goes on with the same numbers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
@@ -128,19 +148,63 @@ def run_molecular_dynamics(
         if not trajectory_file.exists():
             engine = _engine_of(calculator)
             run = engine(atoms.copy(), calculator, protocol, temperature_K, seed, folder)
-            run.until_done(progress)
+            run.until_done(progress, monitor, pause)
             write_trajectory_file(trajectory_file, run.segments())
-        timing = json.loads((folder / "timing.json").read_text())
-        production = read_trajectory_file(trajectory_file, protocol.n_equilibration_frames)
-        temperatures = production.temperatures_K
-        assert temperatures is not None
+        state = unpack_checkpoint((folder / CHECKPOINT).read_bytes())
+        production = read_scalars(trajectory_file, protocol.n_equilibration_frames)
+        volumes_A3 = production["volumes_A3"]
         return MolecularDynamicsResult(
             trajectory_file=trajectory_file,
-            mean_temperature_K=float(np.mean(temperatures)),
-            mean_volume_A3=float(np.mean(np.abs(np.linalg.det(production.cells)))),
-            n_steps=protocol.n_steps,
-            **timing,
+            checkpoint_file=folder / CHECKPOINT,
+            mean_temperature_K=float(np.mean(production["temperatures_K"])),
+            mean_volume_A3=float(np.mean(volumes_A3)),
+            n_steps=state["frame"] * protocol.stride,
+            n_frames=len(volumes_A3),
+            equilibration=equilibrate_together([production["potential_energies_eV"], volumes_A3]),
+            stopped=state["stopped"],
+            continued_from=state["continued_from"],
+            potential_time_s=state["potential_time_s"],
+            total_time_s=state["total_time_s"],
         )
+
+
+def has_begun(folder: Path) -> bool:
+    """Tell whether a folder holds a run that would be taken up.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a run.
+
+    Returns
+    -------
+    bool
+        True when there is a checkpoint.
+    """
+    return (folder / CHECKPOINT).exists()
+
+
+def continue_from(folder: Path, checkpoint: bytes, trajectory_file: Path, name: str) -> None:
+    """Let a run begin where a shorter one of the same crystal, protocol and seed ended.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the longer run; nothing is done when it has begun already.
+    checkpoint : bytes
+        Content of the shorter run's last checkpoint.
+    trajectory_file : Path
+        Trajectory of the shorter run; it is moved into the folder.
+    name : str
+        What the shorter run is called; given back with the result.
+    """
+    if has_begun(folder):
+        return
+    state = unpack_checkpoint(checkpoint)
+    trajectory_file.replace(folder / EARLIER)
+    state |= {"earlier_frames": state["frame"], "n_segments": 0, "continued_from": name}
+    state |= {"potential_time_s": 0.0, "total_time_s": 0.0}
+    write_durably(folder / CHECKPOINT, pack_checkpoint(state))
 
 
 @contextmanager
@@ -151,180 +215,6 @@ def _locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise FolderBusyError(f"{folder}: another process is running this job; wait for it") from error
         yield
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and be sure that it is on the disk.
-
-    Parameters
-    ----------
-    path : Path
-        Where.
-    content : bytes
-        What.
-    """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)
-
-
-class SegmentedRun:
-    """A run cut into segments: frames, files, times; what makes the steps is up to its subclasses.
-
-    Parameters
-    ----------
-    atoms : ase.Atoms
-        Starting structure; the run's own copy.
-    protocol : MolecularDynamicsProtocol
-        Ensemble, steps, intervals.
-    temperature_K : float
-        Target temperature (K).
-    folder : Path
-        Holds segments and checkpoint.
-    """
-
-    def __init__(
-        self, atoms: Atoms, protocol: MolecularDynamicsProtocol, temperature_K: float, folder: Path
-    ) -> None:
-        self.atoms, self.protocol, self.temperature_K, self.folder = atoms, protocol, temperature_K, folder
-        self.frame = 0
-        self.n_segments = 0
-        self.earlier_potential_time_s = 0.0
-        self.total_time_s = 0.0
-
-    def begin_segment(self) -> None:
-        """Make ready for the frames of the next segment."""
-        raise NotImplementedError
-
-    def advance(self) -> None:
-        """Make the steps to the next frame."""
-        raise NotImplementedError
-
-    def record(self) -> dict[str, Any]:
-        """Give positions, cell, temperature, energy and velocities of the present frame.
-
-        Returns
-        -------
-        dict
-            Fields of :class:`Trajectory` but for the time.
-        """
-        raise NotImplementedError
-
-    def engine_state(self) -> dict[str, Any]:
-        """Give all that the next step needs.
-
-        Returns
-        -------
-        dict
-            To be pickled.
-        """
-        raise NotImplementedError
-
-    def time_in_potential_s(self) -> float:
-        """Give the seconds that this attempt spent in the potential.
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
-        raise NotImplementedError
-
-    @property
-    def frames_per_segment(self) -> int:
-        """Frames between checkpoints."""
-        return FRAMES_PER_SEGMENT
-
-    @property
-    def equilibrating(self) -> bool:
-        """Whether the step after the present frame belongs to the equilibration."""
-        return self.frame < self.protocol.n_equilibration_frames
-
-    def until_done(self, progress: Progress | None) -> None:
-        """Run segment after segment to the end.
-
-        Parameters
-        ----------
-        progress : callable, optional
-            Called with (steps done, all steps) after each frame.
-        """
-        protocol = self.protocol
-        n_frames = protocol.n_equilibration_frames + protocol.n_frames
-        while self.frame < n_frames:
-            started = time.perf_counter()
-            part_end = protocol.n_equilibration_frames if self.equilibrating else n_frames
-            self.begin_segment()
-            records = []
-            for _ in range(min(self.frames_per_segment, part_end - self.frame)):
-                self.advance()
-                self.frame += 1
-                records.append(self._checked(self.record()))
-                if progress is not None:
-                    progress(self.frame * protocol.stride, protocol.n_steps)
-            self.total_time_s += time.perf_counter() - started
-            self._save_segment(records)
-
-    def _checked(self, record: dict[str, Any]) -> dict[str, Any]:
-        time_ps = self.frame * self.protocol.frame_interval_fs / 1000
-        energy, temperature_K = record["potential_energies_eV"], record["temperatures_K"]
-        if not np.isfinite(energy) or temperature_K > _LARGEST_TEMPERATURE_RATIO * self.temperature_K:
-            raise DynamicsError(
-                f"the run exploded at {time_ps:g} ps: energy {energy} eV, temperature {temperature_K:.0f} K "
-                f"for {self.temperature_K:g} K asked; try a shorter time_step_fs than "
-                f"{self.protocol.time_step_fs} or another potential"
-            )
-        return record | {"times_ps": time_ps}
-
-    def _save_segment(self, records: list[dict[str, Any]]) -> None:
-        arrays: dict[str, Any] = {
-            key: np.array([r[key] for r in records]) for key in records[0] if records[0][key] is not None
-        }
-        segment = Trajectory(species=tuple(self.atoms.get_chemical_symbols()), unwrapped=True, **arrays)
-        write_durably(self._segment_path(self.n_segments), segment.to_bytes())
-        self.n_segments += 1
-        potential_time_s = self.earlier_potential_time_s + self.time_in_potential_s()
-        timing = {"potential_time_s": potential_time_s, "total_time_s": self.total_time_s}
-        write_durably(self.folder / "timing.json", json.dumps(timing).encode())
-        state = {
-            "frame": self.frame,
-            "n_segments": self.n_segments,
-            "timing": (potential_time_s, self.total_time_s),
-            "engine": self.engine_state(),
-        }
-        write_durably(self.folder / "checkpoint.pickle", pickle.dumps(state))
-
-    def checkpoint(self) -> dict[str, Any] | None:
-        """Take frame and times of the checkpoint over.
-
-        Returns
-        -------
-        dict or None
-            What :meth:`engine_state` gave; None at the start of a run.
-        """
-        path = self.folder / "checkpoint.pickle"
-        if not path.exists():
-            return None
-        state = pickle.loads(path.read_bytes())
-        self.frame, self.n_segments = state["frame"], state["n_segments"]
-        self.earlier_potential_time_s, self.total_time_s = state["timing"]
-        return dict(state["engine"])
-
-    def _segment_path(self, number: int) -> Path:
-        return self.folder / f"segment_{number:05d}.npz"
-
-    def segments(self) -> Iterator[Trajectory]:
-        """Give the stored segments in order, one in memory at a time.
-
-        Yields
-        ------
-        Trajectory
-            A segment.
-        """
-        for number in range(self.n_segments):
-            yield Trajectory.load(self._segment_path(number))
 
 
 def thermal_velocities(atoms: Atoms, temperature_K: float, rng: np.random.Generator) -> None:

@@ -8,12 +8,16 @@ reads it and its chunks, filters and partial reads are what is needed here.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
@@ -21,7 +25,9 @@ from sse_screen.exceptions import InputError
 FORMAT_VERSION = 1
 DEFAULT_TOLERANCE_A = 5e-4
 _FRAMES_PER_CHUNK = 64
+_CACHE_BYTES = 32 * 1024**2  # a chunk that segments share is compressed once, when it is complete
 _SCALARS = ("temperatures_K", "potential_energies_eV")
+Source = Path | bytes | BinaryIO
 
 
 def write_trajectory_file(
@@ -44,7 +50,7 @@ def write_trajectory_file(
         When a segment is wrapped or there is none.
     """
     partial = path.with_suffix(path.suffix + ".partial")
-    with h5py.File(partial, "w") as file:
+    with h5py.File(partial, "w", rdcc_nbytes=_CACHE_BYTES) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["tolerance_A"] = tolerance_A
         written = 0
@@ -55,6 +61,8 @@ def write_trajectory_file(
             written += segment.n_frames
         if written == 0:
             raise InputError("a trajectory needs at least one segment to be stored")
+    with partial.open("rb") as handle:
+        os.fsync(handle.fileno())
     partial.replace(path)
 
 
@@ -88,15 +96,19 @@ def _append(file: h5py.File, segment: Trajectory, start: int, tolerance_A: float
         file[name][start:] = array
 
 
-def read_trajectory_file(source: Path | bytes, start: int = 0, stop: int | None = None) -> Trajectory:
+def read_trajectory_file(
+    source: Source, start: int = 0, stop: int | None = None, atoms: Sequence[int] | None = None
+) -> Trajectory:
     """Read a range of frames.
 
     Parameters
     ----------
-    source : Path or bytes
-        The file, or its content.
+    source : Path, bytes or binary file
+        The file, its content, or anything that can be read and sought, such as a blob opened in the database.
     start, stop : int
         First frame and the one after the last; only these chunks are read.
+    atoms : sequence of int, optional
+        Increasing indices of the atoms to keep; all by default.
 
     Returns
     -------
@@ -108,22 +120,111 @@ def read_trajectory_file(source: Path | bytes, start: int = 0, stop: int | None 
     InputError
         When it is not a trajectory file of a known version.
     """
-    name = "the stored trajectory" if isinstance(source, bytes) else str(source)
+    with _opened(source) as file:
+        return _frames(file, slice(start, stop), atoms)
+
+
+def trajectory_blocks(
+    source: Source,
+    start: int = 0,
+    stop: int | None = None,
+    atoms: Sequence[int] | None = None,
+    frames_per_block: int = 8 * _FRAMES_PER_CHUNK,
+) -> Iterator[Trajectory]:
+    """Stream a range of frames, one block in memory at a time.
+
+    Parameters
+    ----------
+    source, start, stop, atoms
+        As in :func:`read_trajectory_file`.
+    frames_per_block : int
+        Length of a block; multiples of 64 frames are read without unpacking any chunk twice.
+
+    Yields
+    ------
+    Trajectory
+        The blocks in order of time.
+    """
+    with _opened(source) as file:
+        frames = range(len(file["times_ps"]))[start:stop]
+        for first in range(frames.start, frames.stop, frames_per_block):
+            yield _frames(file, slice(first, min(first + frames_per_block, frames.stop)), atoms)
+
+
+def read_scalars(source: Source, start: int = 0, stop: int | None = None) -> dict[str, NDArray[np.float64]]:
+    """Read what is one number a frame, without the positions.
+
+    Parameters
+    ----------
+    source, start, stop
+        As in :func:`read_trajectory_file`.
+
+    Returns
+    -------
+    dict
+        ``times_ps``, ``volumes_A3`` and, where they were recorded, ``temperatures_K`` and
+        ``potential_energies_eV``, each (n_frames,).
+    """
+    with _opened(source) as file:
+        frames = slice(start, stop)
+        found = {name: file[name][frames] for name in ("times_ps", *_SCALARS) if name in file}
+        return found | {"volumes_A3": np.abs(np.linalg.det(file["cells"][frames]))}
+
+
+@dataclass(frozen=True)
+class StoredSize:
+    """Frames, atoms, tolerance of the positions (Å), and bytes an atom and frame of the whole file."""
+
+    n_frames: int
+    n_atoms: int
+    tolerance_A: float
+    bytes_per_atom_and_frame: float
+
+
+def stored_size(path: Path) -> StoredSize:
+    """Tell how large a trajectory file is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    StoredSize
+        Everything that the file holds counts, not the positions alone.
+    """
+    with _opened(path) as file:
+        n_frames, n_atoms, _ = file["positions"].shape
+        tolerance_A = float(file.attrs["tolerance_A"])
+    return StoredSize(n_frames, n_atoms, tolerance_A, path.stat().st_size / (n_frames * n_atoms))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[h5py.File]:
+    name = str(source) if isinstance(source, Path) else "the stored trajectory"
     try:
         with h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r") as file:
             version = int(file.attrs.get("format_version", -1))
             if version != FORMAT_VERSION:
                 raise InputError(f"{name}: format_version {version} is not {FORMAT_VERSION}")
-            frames = slice(start, stop)
-            scale = 2 * float(file.attrs["tolerance_A"])
-            optional = {key: file[key][frames] for key in ("velocities", *_SCALARS) if key in file}
-            return Trajectory(
-                positions=file["positions"][frames] * scale,
-                cells=file["cells"][frames],
-                species=tuple(str(symbol) for symbol in file.attrs["species"]),
-                times_ps=file["times_ps"][frames],
-                unwrapped=True,
-                **optional,
-            )
+            yield file
     except OSError as error:
         raise InputError(f"{name}: not a readable trajectory file: {error}") from error
+
+
+def _frames(file: h5py.File, frames: slice, atoms: Sequence[int] | None) -> Trajectory:
+    chosen: Any = slice(None) if atoms is None else list(atoms)
+    scale = 2 * float(file.attrs["tolerance_A"])
+    species = np.array([str(symbol) for symbol in file.attrs["species"]])[chosen]
+    optional = {name: file[name][frames] for name in _SCALARS if name in file}
+    if "velocities" in file:
+        optional["velocities"] = file["velocities"][frames][:, chosen]
+    return Trajectory(
+        positions=file["positions"][frames][:, chosen] * scale,
+        cells=file["cells"][frames],
+        species=tuple(species.tolist()),
+        times_ps=file["times_ps"][frames],
+        unwrapped=True,
+        **optional,
+    )

@@ -216,12 +216,15 @@ def quantity(
     )
 
 
-def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> TracerDiffusivity:
+def judge(
+    ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95, run_gates: Sequence[g.Gate] = ()
+) -> TracerDiffusivity:
     """Return the diffusivity of a fitted ensemble with the outcome of every gate.
 
     Refused gates (melt, guessed images, no two independent lags) leave no number; failed ones an upper
     limit, which is the largest of the upper bounds from all starts and the Poisson bound on jumps not seen.
     Jumps that go on in one direction beyond the end of the curve leave a lower limit (unresolved).
+    ``run_gates`` are what is known of the runs besides their trajectories.
     """
     statistics, scan, hop = fitted.statistics, fitted.scan, fitted.hop_A
     ion_time = statistics.ion_time_ps
@@ -242,6 +245,7 @@ def judge(ensemble: Ensemble, fitted: Fitted, *, confidence: float = 0.95) -> Tr
     curves = {symbol: pooled_curve(pieces, statistics.lags) for symbol, pieces in ensemble.framework.items()}
     outcomes += g.framework_gates(ensemble.framework, curves, statistics, start_ps, slope)
     outcomes += [g.Gate(name="run", outcome="warning", message=text) for text in ensemble.warnings]
+    outcomes += run_gates
     estimate = Quantity(unit=_UNIT, confidence=confidence, verdict="refused", reasons=["no positive slope"])
     if scan is not None:
         estimate = quantity(slope / 6 * A2_PER_PS, log_error, _UNIT, confidence)

@@ -6,7 +6,7 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
-from sse_screen.dynamics import molecular_dynamics
+from sse_screen.dynamics import segmented_run
 from sse_screen.dynamics.molecular_dynamics import (
     DynamicsError,
     FolderBusyError,
@@ -54,7 +54,7 @@ class _KilledError(Exception):
 
 @pytest.mark.parametrize("ensemble", ["nvt", "npt", "nve"])
 def test_a_run_killed_in_the_middle_equals_an_unbroken_one_bit_for_bit(tmp_path, ensemble, monkeypatch):
-    monkeypatch.setattr(molecular_dynamics, "FRAMES_PER_SEGMENT", 10)
+    monkeypatch.setattr(segmented_run, "FRAMES_PER_SEGMENT", 10)
     steps = protocol(ensemble=ensemble)
     whole = run_molecular_dynamics(argon(), calculator(), steps, 40.0, 7, tmp_path / "whole")
 

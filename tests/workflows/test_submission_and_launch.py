@@ -79,10 +79,10 @@ def test_a_submission_cut_in_the_middle_is_made_whole(pad, database, monkeypatch
 def _kill_the_worker_in_the_middle_of_dynamics(pad, settings):
     """SIGKILL the worker that has just reported from a run; give its launch."""
     calculations = settings.work_directory / "calculations"
-    earlier = set(calculations.glob("*/checkpoint.pickle"))
+    earlier = set(calculations.glob("*/checkpoint.npz"))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        running = set(calculations.glob("*/checkpoint.pickle")) - earlier
+        running = set(calculations.glob("*/checkpoint.npz")) - earlier
         launch = pad.launches.find_one({"state": "RUNNING"})
         if running and launch:
             os.kill(int(launch["fworker"]["name"].split("@")[2]), signal.SIGKILL)
