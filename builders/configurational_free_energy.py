@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, get_args
+
+import zstandard
 
 from sse_screen.builders.base import DerivedBuilder, Group
+from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import PotentialIdentity
-from sse_screen.documents.configurational_free_energy import (
-    ConfigurationalFreeEnergyDoc,
-    ConfigurationEnergy,
-)
+from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.relaxation import cell_formula, relaxation_level
+from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings import merge_relaxed
+from sse_screen.thermodynamics.partition_function import Convention
+from sse_screen.thermodynamics.vibrations import DensityOfStates
 
 Parent = tuple[str, str, str]
 
@@ -22,7 +27,8 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
     """Build ``configurational_free_energy``: one document a parent, class, level of theory and temperature.
 
     All batches of a parent are merged, each ordering counted once. Parameters are the keyword arguments of
-    :meth:`ConfigurationalFreeEnergyDoc.from_configurations`: ``convention``, ``noise_eV_per_cell``, ``seed``.
+    :meth:`ConfigurationalFreeEnergyDoc.from_configurations`: ``noise_eV_per_cell``, ``seed``. Both
+    conventions are always built, side by side.
     """
 
     document = ConfigurationalFreeEnergyDoc
@@ -48,6 +54,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         "configurations",
         "relaxation_level",
         "results",
+        "documents",
     )
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
@@ -64,20 +71,11 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             runs = vibrations.get(parent, [])
             asked = {t for member in members for t in member["output"]["temperatures_K"]}
             run_at = {r["temperature_K"] for run in runs for r in run["output"]["results"] if r["usable"]}
-            for temperature_K in sorted(asked):
-                yield Group(self._key(parent, temperature_K, with_vibrations=False), members)
-            for temperature_K in sorted(run_at):
-                yield Group(self._key(parent, temperature_K, with_vibrations=True), members + runs)
-
-    def _key(self, parent: Parent, temperature_K: float, *, with_vibrations: bool) -> dict[str, Any]:
-        return {
-            "parent": parent[0],
-            "occupancy_class": parent[1],
-            "level_of_theory": parent[2],
-            "temperature_K": temperature_K,
-            "convention": self.parameters.get("convention", "physical"),
-            "with_vibrations": with_vibrations,
-        }
+            for convention in get_args(Convention):
+                for temperature_K in sorted(asked):
+                    yield Group(_key(parent, temperature_K, convention, with_vibrations=False), members)
+                for temperature_K in sorted(run_at):
+                    yield Group(_key(parent, temperature_K, convention, with_vibrations=True), members + runs)
 
     def make(self, key: dict[str, Any], sources: list[dict[str, Any]]) -> ConfigurationalFreeEnergyDoc:
         """Sum over the orderings of one group."""
@@ -130,6 +128,8 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             potential=PotentialIdentity.model_validate(first["potential"]),
             level_of_theory=key["level_of_theory"],
             total_orderings=None if complete else first[total] * kept,
+            convention=key["convention"],
+            densities=self._densities(key["temperature_K"], everything) if key["with_vibrations"] else None,
             **self.parameters,
         )
         warnings = list(document.warnings) + moved
@@ -142,7 +142,44 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         if flagged:
             n_flagged = sum(not run["usable"] for run in runs.values())
             warnings.append(f"{n_flagged} of {len(runs)} runs were left out: {'; '.join(flagged[:5])}")
-        return document.model_copy(update={"parent_name": first["parent_name"], "warnings": warnings})
+        times = {
+            "mean_relaxation_time_s": _mean_time(relaxed.values()),
+            "mean_run_time_s": _mean_time(runs.values()),
+        }
+        return document.model_copy(
+            update={"parent_name": first["parent_name"], "warnings": warnings, **times}
+        )
+
+    def _densities(
+        self, temperature_K: float, outputs: list[dict[str, Any]]
+    ) -> Iterator[tuple[str, DensityOfStates]]:
+        """Give every run's density of states once, batch after batch."""
+        seen: set[str] = set()
+        for output in outputs:
+            if output["kind"] != "vibration_batch":
+                continue
+            packed = BlobStore(self.database).get(output["documents"]["sha256"])
+            for content in json.loads(zstandard.decompress(packed)):
+                name = content["configuration_id"]
+                if content["target_temperature_K"] == temperature_K and name not in seen:
+                    seen.add(name)
+                    yield name, VibrationalFreeEnergyDoc.model_validate(content).density
+
+
+def _key(parent: Parent, temperature_K: float, convention: str, *, with_vibrations: bool) -> dict[str, Any]:
+    return {
+        "parent": parent[0],
+        "occupancy_class": parent[1],
+        "level_of_theory": parent[2],
+        "temperature_K": temperature_K,
+        "convention": convention,
+        "with_vibrations": with_vibrations,
+    }
+
+
+def _mean_time(results: Iterable[dict[str, Any]]) -> float | None:
+    times = [found["total_time_s"] for found in results if found.get("total_time_s") is not None]
+    return sum(times) / len(times) if times else None
 
 
 def _one_a_basin(

@@ -31,6 +31,12 @@ def _distinct(temperatures_K: list[float]) -> list[float]:
     return temperatures_K
 
 
+def _divides_four(time_step_fs: float) -> float:
+    if abs(4 / time_step_fs - round(4 / time_step_fs)) > 1e-9:
+        raise ValueError("velocities are stored every 4 fs; take 0.5, 1, 2 or 4")
+    return time_step_fs
+
+
 Temperatures = Annotated[list[_Temperature], Field(min_length=1), AfterValidator(_distinct)]
 MOBILE_ION_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Ag": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3, "F": -1}
 
@@ -72,7 +78,9 @@ class Vibrations(Section):
     """Constant-energy runs of relaxed configurations for vibrational free energies."""
 
     temperatures_K: Temperatures
-    time_step_fs: Literal[0.5, 1, 2, 4] = Field(1, description="Integration step; velocities every 4 fs")
+    time_step_fs: Annotated[float, AfterValidator(_divides_four)] = Field(
+        1.0, gt=0, description="Integration step; velocities are stored every 4 fs"
+    )
     equilibration_ps: PositiveFloat = Field(1.0, description="Under a thermostat, discarded")
     production_ps: PositiveFloat = Field(6.0, description="At constant energy")
     configurations_per_batch: int | None = Field(None, ge=1, description="Only so many of each batch")

@@ -62,6 +62,7 @@ class PlannedOrderings:
             batch = put_blob(packed, "application/zstd+json")
             made = self.maker.make(batch, weights, self.parent)
             made.name = f"{self.label} configurations {number} of {len(self.batches)}"
+            made.config.manager_config = {"_priority": 1}  # all relaxations before the long runs
             jobs.append(made)
             if self.vibrations is not None:
                 runs = self.vibrations.make(made.output, [made.uuid])

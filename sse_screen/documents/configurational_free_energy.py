@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity
+from sse_screen.documents.base import DerivedDocument, PotentialIdentity, Quantity
+from sse_screen.documents.configurational_free_energy_parts import (
+    AveragedSpectrum,
+    ConfigurationEnergy,
+    EnergyDistribution,
+    LikelyConfiguration,
+    SampleConvergence,
+)
 from sse_screen.thermodynamics.partition_function import (
     ConfigurationalFreeEnergy,
     Convention,
@@ -21,6 +28,7 @@ from sse_screen.thermodynamics.sampling_error import (
     convergence_with_sample_size,
     noise_correction,
 )
+from sse_screen.thermodynamics.vibrations import DensityOfStates
 
 _PER_ATOM: JsonDict = {"unit": "eV/atom"}
 _PER_CELL: JsonDict = {"unit": "eV/cell"}
@@ -28,74 +36,11 @@ _ENTROPY: JsonDict = {"unit": "meV/K/atom"}
 _NUMBER: JsonDict = {"unit": "1"}
 
 
-class ConfigurationEnergy(Document):
-    """Energy of one symmetry-unique ordering."""
-
-    configuration_id: str = Field(description="Id of the ordering")
-    energy_eV_per_cell: float = Field(description="Relaxed energy of the cell", json_schema_extra=_PER_CELL)
-    degeneracy: float = Field(
-        1.0,
-        gt=0,
-        description="Symmetry-equivalent orderings, or weight in a sample",
-        json_schema_extra=_NUMBER,
-    )
-    free_energy_eV_per_cell: float | None = Field(
-        None, description="F_i(T) with vibrations at the document's temperature", json_schema_extra=_PER_CELL
-    )
-    entropy_eV_per_K_per_cell: float | None = Field(
-        None,
-        description="Vibrational entropy S_i at that temperature",
-        json_schema_extra={"unit": "eV/K/cell"},
-    )
-
-
-class LikelyConfiguration(Document):
-    """One of the orderings that carry most of the probability."""
-
-    configuration_id: str = Field(description="Id of the ordering")
-    energy_above_lowest_eV_per_cell: float = Field(
-        description="Energy, or free energy, above the lowest", json_schema_extra=_PER_CELL
-    )
-    degeneracy: float = Field(description="Symmetry-equivalent orderings", json_schema_extra=_NUMBER)
-    probability: float = Field(description="Probability, degeneracy included", json_schema_extra=_NUMBER)
-
-
-class EnergyDistribution(Document):
-    """How many orderings have an energy, and how probable it is at the temperature."""
-
-    bin_edges_meV_per_atom: list[float] = Field(
-        description="Edges of the bins, energies (or free energies) above the lowest",
-        json_schema_extra={"unit": "meV/atom"},
-    )
-    orderings: list[float] = Field(
-        description="Share of the orderings in each bin, degeneracies included", json_schema_extra=_NUMBER
-    )
-    probabilities: list[float] = Field(
-        description="Probability of each bin at the temperature", json_schema_extra=_NUMBER
-    )
-
-
-class SampleConvergence(Document):
-    """Means over random subsets of growing size, rescaled to the whole set."""
-
-    sample_sizes: list[int] = Field(description="Orderings in the subsets", json_schema_extra=_NUMBER)
-    free_energies_eV_per_atom: list[float] = Field(
-        description="Mean free energy", json_schema_extra=_PER_ATOM
-    )
-    free_energy_spreads_eV_per_atom: list[float] = Field(
-        description="Its standard deviation over subsets", json_schema_extra=_PER_ATOM
-    )
-    entropy_terms_eV_per_atom: list[float] = Field(description="Mean -T S_conf", json_schema_extra=_PER_ATOM)
-    unscaled_entropy_terms_eV_per_atom: list[float] = Field(
-        description="Mean -T S_conf of the subsets alone", json_schema_extra=_PER_ATOM
-    )
-
-
 class ConfigurationalFreeEnergyDoc(DerivedDocument):
     """Free energy of a disordered crystal at one temperature."""
 
     collection: ClassVar[str] = "configurational_free_energy"
-    meaning_version: ClassVar[str] = "3"
+    meaning_version: ClassVar[str] = "4"
     group_fields: ClassVar[tuple[str, ...]] = (
         "parent",
         "occupancy_class",
@@ -170,6 +115,15 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     convergence: SampleConvergence | None = Field(
         None, description="Convergence with the number of orderings; null for fewer than four"
     )
+    averaged_spectrum: AveragedSpectrum | None = Field(
+        None, description="Mean density of states with its spread; null without vibrations"
+    )
+    mean_relaxation_time_s: float | None = Field(
+        None, description="What one relaxation took", json_schema_extra={"unit": "s"}
+    )
+    mean_run_time_s: float | None = Field(
+        None, description="What one constant-energy run took", json_schema_extra={"unit": "s"}
+    )
     seed: int = Field(0, description="Seed of the bootstrap and of the subsets", json_schema_extra=_NUMBER)
     warnings: list[str] = Field(default_factory=list, description="What to know before using it")
 
@@ -189,6 +143,7 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
         total_orderings: float | None = None,
         noise_eV_per_cell: float | None = None,
         seed: int = 0,
+        densities: Iterable[tuple[str, DensityOfStates]] | None = None,
     ) -> Self:
         """Sum over the orderings.
 
@@ -218,6 +173,9 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
             Error of one cell's energy relative to the others.
         seed : int
             Seed of the bootstrap.
+        densities : iterable of (str, DensityOfStates), optional
+            Configuration id and density of states, for the average over them; taken one after another, those
+            of other configurations are passed over.
 
         Returns
         -------
@@ -268,6 +226,7 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
             likely_configurations=_likely(ordered, result, with_vibrations) if ranking else [],
             energy_distribution=_distribution(ordered, result, with_vibrations),
             convergence=_convergence(ordered, result, with_vibrations, seed),
+            averaged_spectrum=_averaged(ordered, result, densities),
             seed=seed,
             warnings=list(quantity.reasons),
             **_numbers(result),
@@ -419,7 +378,23 @@ def _convergence(
         free_energies_eV_per_atom=found.free_energies_eV_per_atom.tolist(),
         free_energy_spreads_eV_per_atom=found.free_energy_spreads_eV_per_atom.tolist(),
         entropy_terms_eV_per_atom=found.entropy_terms_eV_per_atom.tolist(),
+        entropy_term_spreads_eV_per_atom=found.entropy_term_spreads_eV_per_atom.tolist(),
         unscaled_entropy_terms_eV_per_atom=found.unscaled_entropy_terms_eV_per_atom.tolist(),
+    )
+
+
+def _averaged(
+    configurations: Sequence[ConfigurationEnergy],
+    result: ConfigurationalFreeEnergy,
+    densities: Iterable[tuple[str, DensityOfStates]] | None,
+) -> AveragedSpectrum | None:
+    if densities is None:
+        return None
+    probabilities = {
+        c.configuration_id: float(p) for c, p in zip(configurations, result.probabilities, strict=True)
+    }
+    return AveragedSpectrum.from_densities(
+        (density, probabilities[name]) for name, density in densities if name in probabilities
     )
 
 

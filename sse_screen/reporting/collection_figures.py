@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from matplotlib.figure import Figure
 
 from sse_screen.documents.base import DerivedDocument
-from sse_screen.reporting import candidate_figures, figures
+from sse_screen.reporting import candidate_figures, figures, thermodynamic_figures
 from sse_screen.reporting.plotly_conversion import plotly_json
 from sse_screen.transport.figures import image_bytes
 
@@ -71,6 +71,8 @@ def _first(draw: Callable[[Any], Figure | None]) -> Callable[[Sequence[Any]], Fi
     return lambda documents: draw(documents[0])
 
 
+_TEMPERATURES = ("parent", "occupancy_class", "level_of_theory", "convention", "with_vibrations")
+
 #: kinds of figures by collection; the first one is drawn when none is named
 FIGURES: dict[str, dict[str, FigureKind]] = {
     "diffusivity": {
@@ -98,7 +100,31 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
         "free_energy": FigureKind(
             "F and -T S over all temperatures built",
             figures.free_energy_figure,
-            same=("parent", "occupancy_class", "level_of_theory", "convention", "with_vibrations"),
+            same=_TEMPERATURES,
+        ),
+        "distribution": FigureKind(
+            "how many orderings have an energy, and how probable it is at all temperatures built",
+            thermodynamic_figures.energy_distribution,
+            same=_TEMPERATURES,
+        ),
+        "convergence": FigureKind(
+            "-T S_conf over the number of orderings", _first(thermodynamic_figures.sample_convergence)
+        ),
+        "averaged_spectrum": FigureKind(
+            "density of states averaged over the orderings, with its spread",
+            _first(thermodynamic_figures.averaged_spectrum),
+        ),
+        "phases": FigureKind(
+            "F of all phases of the formula against the first",
+            thermodynamic_figures.phase_comparison,
+            same=("formula", "level_of_theory", "convention", "with_vibrations"),
+        ),
+    },
+    "configuration": {
+        "energies": FigureKind(
+            "relaxed energies of the orderings of its class",
+            thermodynamic_figures.configuration_energies,
+            same=("parent", "occupancy_class", "level_of_theory"),
         )
     },
     "vibrational_free_energy": {

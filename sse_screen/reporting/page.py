@@ -31,8 +31,15 @@ from sse_screen.reporting.figures import (
     spectrum,
 )
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
+from sse_screen.reporting.thermodynamic_figures import (
+    averaged_spectrum,
+    energy_distribution,
+    phase_comparison,
+    sample_convergence,
+)
 from sse_screen.screening.ranking import rank_candidates
 
+FORMULA_FIELDS = ("formula", "level_of_theory", "convention", "with_vibrations")
 T = TypeVar("T", DiffusivityDoc, SiteNetworkDoc, StructureFunctionDoc)
 
 
@@ -89,7 +96,8 @@ def write_report(content: ReportContent, folder: Path) -> Path:
     fits = [fit for fit in content.fits if len(fit.points) > 1 or fit.material_id not in surveyed]
     rows = rank_materials(fits, content.diffusivities, content.hulls)
     materials = [_material(row.fit, content, figures) for row in rows]
-    groups = _by_temperature(content.free_energies)
+    in_temperature = [n for n in ConfigurationalFreeEnergyDoc.group_fields if n != "temperature_K"]
+    groups = _gathered(content.free_energies, in_temperature)
     page = (
         _environment()
         .get_template("report.html")
@@ -101,8 +109,11 @@ def write_report(content: ReportContent, folder: Path) -> Path:
             ranking=[row_cells(row) for row in rows],
             materials=materials,
             hulls=[(hull, _saved(hull_figure(hull), figures, f"hull_{hull.id}")) for hull in content.hulls],
-            free_energy_figures=[
-                _saved(free_energy_figure(group), figures, f"free_energy_{group[0].id}") for group in groups
+            free_energy_figures=[name for group in groups for name in _free_energy_figures(group, figures)],
+            phase_figures=[
+                name
+                for group in _gathered(content.free_energies, FORMULA_FIELDS)
+                if (name := _saved(phase_comparison(group), figures, f"phases_{group[0].id}"))
             ],
             potentials=_potentials(content),
             survey_columns=candidate_figures.COLUMNS,
@@ -161,11 +172,22 @@ def _ascending(documents: Iterable[T]) -> list[T]:
     return sorted(documents, key=lambda document: document.temperature_K)
 
 
-def _by_temperature(
-    documents: Sequence[ConfigurationalFreeEnergyDoc],
+def _free_energy_figures(group: Sequence[ConfigurationalFreeEnergyDoc], folder: Path) -> list[str]:
+    """Draw what is known of one parent and class over its temperatures; spectra at the highest one."""
+    last = max(group, key=lambda document: document.temperature_K)
+    drawn = [
+        _saved(free_energy_figure(group), folder, f"free_energy_{group[0].id}"),
+        _saved(energy_distribution(group), folder, f"distribution_{group[0].id}"),
+        _saved(sample_convergence(last), folder, f"convergence_{last.id}"),
+        _saved(averaged_spectrum(last), folder, f"averaged_spectrum_{last.id}"),
+    ]
+    return [name for name in drawn if name]
+
+
+def _gathered(
+    documents: Sequence[ConfigurationalFreeEnergyDoc], names: Sequence[str]
 ) -> list[list[ConfigurationalFreeEnergyDoc]]:
-    """Gather the documents that differ in temperature alone."""
-    names = [name for name in ConfigurationalFreeEnergyDoc.group_fields if name != "temperature_K"]
+    """Gather the documents that agree in some fields."""
     groups: dict[tuple[Any, ...], list[ConfigurationalFreeEnergyDoc]] = {}
     for document in documents:
         groups.setdefault(tuple(getattr(document, name) for name in names), []).append(document)

@@ -6,7 +6,7 @@ of frequency. A sum over nodes is then every integral over the density of states
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -351,16 +351,18 @@ class AveragedDensityOfStates:
 
 
 def average_over_configurations(
-    densities: Sequence[DensityOfStates], probabilities: ArrayLike
+    weighted: Iterable[tuple[DensityOfStates, float]],
 ) -> AveragedDensityOfStates:
     """Average densities of states with the probabilities of their configurations.
 
+    They are taken one after another (West, *Commun. ACM* 22, 532 (1979)), so that any number of them needs
+    the memory of a few.
+
     Parameters
     ----------
-    densities : sequence of DensityOfStates
-        One a configuration, all on one grid and with the same species.
-    probabilities : array_like
-        Their probabilities (n_configurations,); normalised here.
+    weighted : iterable of (DensityOfStates, float)
+        One a configuration with its probability, all on one grid and with the same species; probabilities are
+        normalised here.
 
     Returns
     -------
@@ -370,33 +372,42 @@ def average_over_configurations(
     Raises
     ------
     VibrationError
-        If grids or species differ, or there are not as many probabilities as densities.
+        If grids or species differ, a probability is negative, or all are zero.
     """
-    weights = np.asarray(probabilities, dtype=float)
-    if len(densities) == 0 or weights.shape != (len(densities),) or (weights < 0).any() or weights.sum() <= 0:
-        raise VibrationError("every density of states needs one probability, not all zero")
-    weights = weights / weights.sum()
-    first = densities[0]
-    for other in densities[1:]:
-        same_grid = other.frequencies_THz.shape == first.frequencies_THz.shape and np.allclose(
-            other.frequencies_THz, first.frequencies_THz, rtol=1e-9
-        )
-        if not same_grid or other.modes.keys() != first.modes.keys():
-            raise VibrationError(
-                "densities of states on different grids or of different species: cannot average"
-            )
-    mean = {
-        name: np.tensordot(weights, np.array([d.modes[name] for d in densities]), axes=1)
-        for name in first.modes
-    }
+    first: DensityOfStates | None = None
+    total = of_squares = 0.0
+    mean: dict[str, FloatArray] = {}
+    centre, squares = np.zeros(1), np.zeros(1)
+    for density, weight in weighted:
+        first = first or density
+        _check_alike(first, density, weight)
+        total, of_squares = total + weight, of_squares + weight**2
+        share = weight / total if total > 0 else 0.0
+        for name, modes in density.modes.items():
+            mean[name] = mean.get(name, np.zeros_like(modes)) * (1.0 - share) + share * modes
+        step = density.density_per_THz() - centre
+        centre = centre + share * step
+        squares = squares + weight * step * (density.density_per_THz() - centre)
+    if first is None or total <= 0:
+        raise VibrationError("an average needs densities of states with probabilities, not all zero")
     average = DensityOfStates(first.frequencies_THz, mean, first.spacing_THz)
-    totals = np.array([d.density_per_THz() for d in densities])
-    effective = float(1.0 / (weights @ weights))
-    variance = weights @ (totals - average.density_per_THz()) ** 2
+    effective = total**2 / of_squares
+    variance = np.maximum(squares, 0.0) / total
     if effective > 1.0 + 1e-9:
         variance *= effective / (effective - 1.0)
     spread = np.sqrt(variance)
     return AveragedDensityOfStates(average, spread, spread / np.sqrt(effective), effective)
+
+
+def _check_alike(first: DensityOfStates, other: DensityOfStates, probability: float) -> None:
+    """Refuse another grid, other species and what is no probability."""
+    same_grid = other.frequencies_THz.shape == first.frequencies_THz.shape and np.allclose(
+        other.frequencies_THz, first.frequencies_THz, rtol=1e-9
+    )
+    if not same_grid or other.modes.keys() != first.modes.keys():
+        raise VibrationError("densities of states on different grids or of different species: cannot average")
+    if not probability >= 0.0:
+        raise VibrationError(f"probability {probability}: give numbers of 0 or more")
 
 
 def _check(frequencies: FloatArray, values: Mapping[str, FloatArray]) -> None:

@@ -8,10 +8,9 @@ from pymatgen.core import Lattice, Structure
 from sse_screen.documents.activation_energy import ActivationEnergyDoc
 from sse_screen.documents.base import BlobReference, PotentialIdentity, Quantity
 from sse_screen.documents.candidate import CandidateDoc
-from sse_screen.documents.configurational_free_energy import (
-    ConfigurationalFreeEnergyDoc,
-    ConfigurationEnergy,
-)
+from sse_screen.documents.configuration import ConfigurationDoc
+from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
@@ -21,6 +20,7 @@ from sse_screen.documents.survey import SurveyCrystal
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.thermodynamics.composition_space import HullEntry
+from sse_screen.thermodynamics.vibrations import from_density
 
 POTENTIAL = PotentialIdentity(name="chgnet", code="chgnet", code_version="0.4.2", weights_sha256="a" * 64)
 AXES = np.concatenate([np.eye(3), -np.eye(3)])
@@ -117,7 +117,39 @@ def hull(n_components=3) -> ConvexHullDoc:
     return ConvexHullDoc.from_entries(chosen, potential=POTENTIAL)
 
 
-def free_energies() -> list[ConfigurationalFreeEnergyDoc]:
+def configurations() -> list[ConfigurationDoc]:
+    """Thirty relaxed orderings, of which some left their sites."""
+    rng = np.random.default_rng(4)
+    found = []
+    for number, energy in enumerate(rng.normal(-220.0, 0.15, 30)):
+        name = f"c{number}"
+        group = {"configuration_id": name, "level_of_theory": "springs"}
+        found.append(
+            ConfigurationDoc(
+                id=ConfigurationDoc.id_of(group),
+                **group,
+                parent="p" * 64,
+                parent_name="argyrodite",
+                occupancy_class="4a=2,4d=2",
+                formula="Li6PS5Cl",
+                chemical_system="Cl-Li-P-S",
+                elements=["Cl", "Li", "P", "S"],
+                n_atoms=52,
+                potential=POTENTIAL,
+                degeneracy=2,
+                energy_eV_per_cell=energy,
+                energy_eV_per_atom=energy / 52,
+                maximum_force_eV_per_A=0.05,
+                converged=True,
+                n_moved_ions=min(number, 2),
+                reached_id=(name, None, "c0")[min(number, 2)],
+                structures=BlobReference(sha256="a" * 64, size_bytes=1),
+            )
+        )
+    return found
+
+
+def free_energies(parent="p" * 64, spectrum=True) -> list[ConfigurationalFreeEnergyDoc]:
     """A sample of forty of a hundred orderings at four temperatures."""
     rng = np.random.default_rng(3)
     orderings = [
@@ -127,15 +159,22 @@ def free_energies() -> list[ConfigurationalFreeEnergyDoc]:
     return [
         ConfigurationalFreeEnergyDoc.from_configurations(
             orderings,
-            parent="p" * 64,
+            parent=parent,
             occupancy_class="4a=2,4d=2",
             cell_formula="Li24P4S20Cl4",
             temperature_K=kelvin,
             potential=POTENTIAL,
             total_orderings=200.0,
+            densities=((f"c{i}", discrete(8.0 + 0.1 * i)) for i in range(40)) if spectrum else None,
         )
         for kelvin in (900.0, 300.0, 600.0, 1200.0)
     ]
+
+
+def discrete(frequency_THz):
+    """Modes about a frequency, on the grid of stored spectra."""
+    grid = np.linspace(0.0, 30.0, 301)
+    return from_density(grid, {"Li": np.exp(-((grid - frequency_THz) ** 2))})
 
 
 @lru_cache

@@ -27,6 +27,8 @@ def served(database, mongo_settings):
         made.diffusivity(),
         made.activation_energy(),
         made.hull(),
+        *made.configurations(),
+        *made.free_energies("q" * 64),
         *made.free_energies(),
         made.site_network(),
         made.structure_function(),

@@ -1,13 +1,24 @@
 """Free energies from batches of orderings, against the sum written out."""
 
+import json
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import zstandard
 from builder_outputs import as_stored, configuration_batch, vibration_batch
 from scipy.constants import physical_constants
 
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.run import run_builder
+from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "documents"))
+
+from test_vibrational_free_energy_document import ARGUMENTS, oscillating
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
 
@@ -21,7 +32,8 @@ def store(database, *batches, start=0):
 
 def build(database, **parameters):
     report = run_builder(ConfigurationalFreeEnergyBuilder(parameters))
-    found = database.configurational_free_energy.find({"deprecated": False}, {"_id": 0})
+    query = {"deprecated": False, "convention": "physical"}
+    found = database.configurational_free_energy.find(query, {"_id": 0})
     return report, {d["temperature_K"]: ConfigurationalFreeEnergyDoc.model_validate(d) for d in found}
 
 
@@ -35,7 +47,7 @@ def expected_eV_per_atom(temperature_K):
 def test_batches_are_merged_for_all_temperatures(database):
     store(database, configuration_batch(1, ORBITS[:2]), configuration_batch(2, ORBITS[2:], (300.0, 900.0)))
     report, found = build(database)
-    assert (report.built, sorted(found)) == (3, [300.0, 600.0, 900.0])
+    assert (report.built, sorted(found)) == (6, [300.0, 600.0, 900.0])
     for temperature_K, document in found.items():
         assert document.free_energy.value == pytest.approx(expected_eV_per_atom(temperature_K), abs=1e-12)
         assert document.is_complete
@@ -59,7 +71,7 @@ def test_missing_orderings_are_said(database):
     assert any("1 of 3 orderings are missing" in text for text in document.warnings)
     store(database, configuration_batch(2, ORBITS[2:]), start=1)
     report, found = build(database)
-    assert (report.built, found[300.0].is_complete) == (2, True)
+    assert (report.built, found[300.0].is_complete) == (4, True)
 
 
 def test_a_sample_is_no_warning(database):
@@ -69,13 +81,18 @@ def test_a_sample_is_no_warning(database):
     assert not any("missing" in text for text in document.warnings)
 
 
-def test_conventions_are_separate_documents(database):
+def test_conventions_are_documents_side_by_side(database):
     store(database, configuration_batch(1, ORBITS))
-    build(database)
-    report, found = build(database, convention="per_atom")
-    assert (report.built, report.deprecated) == (2, 2)
-    assert found[300.0].convention == "per_atom"
-    assert database.configurational_free_energy.count_documents({}) == 4
+    _, found = build(database)
+    stored = database.configurational_free_energy.find_one(
+        {"convention": "per_atom", "temperature_K": 300.0}, {"_id": 0}
+    )
+    published = ConfigurationalFreeEnergyDoc.model_validate(stored)
+    energies = np.array([energy for _, _, energy, _ in ORBITS]) / 52
+    entropy = K_B * np.log(np.exp(-(energies - energies.min()) / (K_B * 300)).sum())
+    assert published.configurational_entropy_meV_per_K_per_atom == pytest.approx(1e3 * entropy)
+    assert found[300.0].configurational_entropy_meV_per_K_per_atom < 0.1 * 1e3 * entropy
+    assert database.configurational_free_energy.count_documents({"deprecated": False}) == 4
 
 
 def test_contradicting_batches_are_a_failure(database):
@@ -83,22 +100,23 @@ def test_contradicting_batches_are_a_failure(database):
         database, configuration_batch(1, ORBITS[:2]), configuration_batch(2, ORBITS[2:], n_labelled_total=9)
     )
     report, found = build(database)
-    assert (report.failed, found) == (2, {})
+    assert (report.failed, found) == (4, {})
     record = database.configurational_free_energy_failures.find_one()
     assert "differ in n_labelled_total" in record["error"]
 
 
 def test_nothing_converged_is_a_failure(database):
     store(database, configuration_batch(1, [("x1", 2, -200.0, False)]))
-    assert build(database)[0].failed == 2
+    assert build(database)[0].failed == 4
 
 
 def test_vibrations_add_a_document_and_flagged_runs_are_left_out(database):
     runs = [("x1", -205.0, 0.02, True), ("x2", -205.01, 0.02, True), ("x3", -209.0, 0.02, False)]
-    store(database, configuration_batch(1, ORBITS), vibration_batch(runs))
+    store(database, configuration_batch(1, ORBITS), vibration_batch(runs, documents=spectra(database)))
     report, _ = build(database)
-    assert (report.built, report.failed) == (3, 0)
-    stored = database.configurational_free_energy.find_one({"with_vibrations": True}, {"_id": 0})
+    assert (report.built, report.failed) == (6, 0)
+    query = {"with_vibrations": True, "convention": "physical"}
+    stored = database.configurational_free_energy.find_one(query, {"_id": 0})
     document = ConfigurationalFreeEnergyDoc.model_validate(stored)
     beta = 1 / (K_B * 300)
     # the labelled orderings of the one left out are taken to be like the others
@@ -108,11 +126,36 @@ def test_vibrations_add_a_document_and_flagged_runs_are_left_out(database):
     assert (document.temperature_K, document.n_configurations, document.is_complete) == (300.0, 2, False)
     assert any("1 of 3 runs were left out: an ion changed its site" in text for text in document.warnings)
     assert [reference.id for reference in document.inputs] == ["c0", "c1"]
+    likely = np.array([2 * np.exp(-beta * 0.01), 4]) / (2 * np.exp(-beta * 0.01) + 4)
+    averaged = document.averaged_spectrum
+    (peak,) = np.flatnonzero(averaged.modes_per_THz["Li"])
+    assert averaged.frequencies_THz[peak] == pytest.approx(8.0)
+    mean = likely @ [150.0, 153.0] / 0.1
+    assert averaged.modes_per_THz["Li"][peak] == pytest.approx(mean, rel=1e-5)
+    effective = 1 / (likely @ likely)
+    assert averaged.effective_sample_size == pytest.approx(effective)
+    variance = likely @ (np.array([1500.0, 1530.0]) - mean) ** 2 * effective / (effective - 1)
+    assert averaged.spread_per_THz[peak] == pytest.approx(np.sqrt(variance), rel=1e-4)
     assert build(database)[0].built == 0
     database.outputs.update_one(
         {"uuid": "c1"}, {"$set": {"output.results.1.free_energy_eV_per_cell": -206.0}}
     )
-    assert build(database)[0].built == 1
+    assert build(database)[0].built == 2
+
+
+def spectra(database):
+    """Store the documents of runs whose modes are all at 8 THz, a few more in each configuration."""
+    _, trajectory = oscillating(600)
+    documents = []
+    for name, n_modes in (("x1", 150.0), ("x2", 153.0), ("x3", 10.0)):
+        document = VibrationalFreeEnergyDoc.from_trajectory(
+            trajectory, **ARGUMENTS | {"configuration_id": name}
+        )
+        modes = np.zeros(len(document.frequencies_THz))
+        modes[80] = n_modes
+        update = {"modes_by_species": {"Li": modes.tolist()}, "target_temperature_K": 300.0}
+        documents.append(document.model_copy(update=update).model_dump(mode="json"))
+    return BlobStore(database).put(zstandard.compress(json.dumps(documents).encode()))
 
 
 def moved(batch, **reached):

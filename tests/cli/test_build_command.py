@@ -76,7 +76,7 @@ def test_build_prints_what_it_did(settings_environment, database):
     assert result.exit_code == 0, result.output
     rows = {row["collection"]: row for row in json.loads(result.stdout)}
     assert list(rows) == [builder.document.collection for builder in BUILDERS]
-    assert rows["configurational_free_energy"]["built"] == 1
+    assert rows["configurational_free_energy"]["built"] == 2
     assert rows["configuration"]["built"] == 2
     assert rows["diffusivity"]["groups"] == 0
     result = run()
@@ -91,7 +91,7 @@ def test_exit_status_tells_of_failures(settings_environment, database):
         result = run("configurational-free-energy", "--json", "--processes", processes)
         assert result.exit_code == 1
         row = json.loads(result.stdout)[0]
-        assert (row["built"], row["failed"]) == (0, 1)
+        assert (row["built"], row["failed"]) == (0, 2)
         assert "FreeEnergyError" in next(iter(row["failures"].values()))
         assert "configurational_free_energy_failures" not in result.stdout
         assert "FreeEnergyError" in result.stderr

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from sse_screen.documents.base import PotentialIdentity
-from sse_screen.documents.configurational_free_energy import (
-    ConfigurationalFreeEnergyDoc,
-    ConfigurationEnergy,
-)
+from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.convex_hull import ConvexHullDoc, reduced_formula
 from sse_screen.thermodynamics.composition_space import HullEntry
 from sse_screen.thermodynamics.hull import HullError

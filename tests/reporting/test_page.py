@@ -44,6 +44,9 @@ def test_all_figures_are_shown_and_exist(full):
     folder, page, figures = full
     assert sorted(figures) == [
         "arrhenius",
+        "averaged_spectrum",
+        "convergence",
+        "distribution",
         "free_energy",
         "hull",
         "jump_network",

@@ -139,20 +139,37 @@ def test_unphysical_entropy_is_refused():
 def test_average_over_configurations_is_weighted():
     grid = np.linspace(0.0, 10.0, 101)
     densities = [from_density(grid, {"Li": np.full(101, 0.1 * k), "O": np.full(101, 0.2)}) for k in (1, 2, 4)]
-    found = average_over_configurations(densities, [2.0, 1.0, 1.0])
+    found = average_over_configurations(zip(densities, [2.0, 1.0, 1.0], strict=True))
     expected = 0.1 * (0.5 * 1 + 0.25 * 2 + 0.25 * 4)
     np.testing.assert_allclose(found.mean.density_per_THz("Li"), expected, rtol=1e-12)
     np.testing.assert_allclose(found.mean.density_per_THz(), expected + 0.2, rtol=1e-12)
     assert found.effective_sample_size == pytest.approx(1 / (0.25 + 0.0625 + 0.0625))
-    same = average_over_configurations([densities[0]] * 3, [1, 1, 1])
+    same = average_over_configurations([(densities[0], 1.0)] * 3)
     np.testing.assert_allclose(same.spread_per_THz, 0.0, atol=1e-15)
     np.testing.assert_allclose(same.mean.total_modes, densities[0].total_modes)
-    plain = average_over_configurations(densities, [1, 1, 1])
+    plain = average_over_configurations((density, 1.0) for density in densities)
     np.testing.assert_allclose(plain.spread_per_THz, np.std([0.1, 0.2, 0.4], ddof=1), rtol=1e-9)
     with pytest.raises(VibrationError, match="different grids"):
-        average_over_configurations([densities[0], from_density(grid, np.ones(101))], [1, 1])
-    with pytest.raises(VibrationError, match="one probability"):
-        average_over_configurations(densities, [1.0])
+        average_over_configurations([(densities[0], 1.0), (from_density(grid, np.ones(101)), 1.0)])
+    for nothing in ([], [(densities[0], 0.0)]):
+        with pytest.raises(VibrationError, match="not all zero"):
+            average_over_configurations(nothing)
+    with pytest.raises(VibrationError, match="0 or more"):
+        average_over_configurations([(densities[0], float("nan"))])
+
+
+def test_an_average_of_unlikely_configurations_keeps_the_numbers():
+    grid = np.linspace(0.0, 10.0, 101)
+    densities = [from_density(grid, np.full(101, 0.1 * k)) for k in range(1, 60)]
+    weights = np.random.default_rng(0).random(59) * 1e-30
+    found = average_over_configurations(zip(densities, weights, strict=True))
+    values = 0.1 * np.arange(1, 60)
+    expected = np.average(values, weights=weights)
+    np.testing.assert_allclose(found.mean.density_per_THz(), expected, rtol=1e-12)
+    n = weights.sum() ** 2 / (weights @ weights)
+    variance = np.average((values - expected) ** 2, weights=weights) * n / (n - 1)
+    np.testing.assert_allclose(found.spread_per_THz, np.sqrt(variance), rtol=1e-10)
+    np.testing.assert_allclose(found.standard_error_per_THz, np.sqrt(variance / n), rtol=1e-10)
 
 
 @pytest.mark.parametrize(

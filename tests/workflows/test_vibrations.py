@@ -52,7 +52,9 @@ def test_from_partial_occupancies_to_a_free_energy_with_vibrations(campaign, dat
     assert vibration["usable"], vibration["flags"]
     assert vibration["n_modes"] == pytest.approx(3 * 8 - 3)
     plain, vibrating = (
-        database["configurational_free_energy"].find_one({"with_vibrations": with_vibrations})
+        database["configurational_free_energy"].find_one(
+            {"with_vibrations": with_vibrations, "convention": "physical"}
+        )
         for with_vibrations in (False, True)
     )
     kT = 8.617333262e-5 * 300
