@@ -23,6 +23,9 @@ class CrystalSource(Section):
     substitute: dict[str, dict[str, float]] | None = Field(
         None, description="Elements replaced on their sites, such as {Cl: {Cl: 0.5, Br: 0.5}}"
     )
+    repeat: tuple[int, int, int] = Field(
+        (1, 1, 1), description="Repeats of the cell along its vectors, before it is ordered or enumerated"
+    )
     order: Literal["ewald", "random"] | None = Field(
         None, description="How partial occupancies become one ordered cell; without it they are refused"
     )
@@ -31,6 +34,8 @@ class CrystalSource(Section):
     def _one_source(self) -> Self:
         if (self.prototype is None) == (self.file is None):
             raise ValueError("give exactly one of prototype and file")
+        if min(self.repeat) < 1:
+            raise ValueError("repeat: every number must be 1 or more")
         return self
 
     @property

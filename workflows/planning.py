@@ -24,9 +24,8 @@ from sse_screen.structures.substitution import substitute_species
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
-from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
 from sse_screen.workflows.packing import pack_orderings
-from sse_screen.workflows.relaxation import RelaxationMaker
+from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.survey_planning import PlannedSurvey, charge_of, plan_survey, spaces_of
 from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
 
@@ -114,11 +113,11 @@ def plan_campaign(campaign: Campaign) -> Plan:
 
     for i, material in enumerate(campaign.materials):
         with _collected(problems, f"materials.{i}"):
-            plan.flows.append(_diffusion(plan, material, spaces))
+            plan.flows.append(_diffusion(plan, material, spaces).flow(plan.potential))
     for i, hull in enumerate(campaign.hulls):
         for j, entry in enumerate(hull.entries):
             with _collected(problems, f"hulls.{i}.entries.{j}"):
-                plan.flows.append(_competing(plan, entry, spaces[i]))
+                plan.flows.append(_competing(plan, entry, spaces[i]).flow(plan.potential))
     for i, orderings in enumerate(campaign.orderings):
         with _collected(problems, f"orderings.{i}"):
             plan.orderings.append(_orderings(plan, orderings))
@@ -156,7 +155,9 @@ def _crystal(source: CrystalSource) -> Structure:
         structure = load_structure(source.file)
     if source.substitute:
         structure = substitute_species(structure, source.substitute, source.label)
-    return structure
+    return (
+        structure if source.repeat == (1, 1, 1) else structure.make_supercell(source.repeat, in_place=False)
+    )
 
 
 def _ordered(source: CrystalSource, seed: int, *, ionic: bool) -> Structure:
@@ -174,7 +175,7 @@ def _ordered(source: CrystalSource, seed: int, *, ionic: bool) -> Structure:
     return Structure.from_sites(structure.get_sorted_structure().sites)
 
 
-def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> Flow:
+def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> DiffusionRequest:
     campaign, dynamics = plan.campaign, plan.campaign.molecular_dynamics
     assert dynamics is not None  # checked by the campaign
     structure = _ordered(material, campaign.seed, ionic=True)
@@ -185,25 +186,32 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> Flow:
     n_atoms = len(supercell_with_minimum_length(structure, length))
     if n_atoms > LARGEST_CELL_ATOMS:
         raise InputError(f"{material.label}: minimum_length_A {length} makes a cell of {n_atoms} atoms")
-    maker = DiffusionFlowMaker(
-        relaxation=RelaxationMaker(plan.potential, campaign.relaxation),
-        dynamics=MolecularDynamicsMaker(plan.potential, dynamics.protocol, length),
-        temperatures_K=tuple(material.temperatures_K or dynamics.temperatures_K),
+    return DiffusionRequest(
+        structure=structure.as_dict(),
+        material_name=material.label,
+        mobile_ion=material.mobile_ion,
+        charge_number=charge_number,
+        composition_spaces=spaces_of(structure, spaces),
+        relaxation=campaign.relaxation,
+        dynamics=dynamics.protocol,
+        minimum_length_A=length,
+        temperatures_K=material.temperatures_K or dynamics.temperatures_K,
         replicas=dynamics.replicas,
         seed=campaign.seed,
     )
-    in_spaces = spaces_of(structure, spaces)
-    return maker.make(structure, material.label, material.mobile_ion, charge_number, in_spaces)
 
 
-def _competing(plan: Plan, entry: CrystalSource, space: str) -> Flow:
+def _competing(plan: Plan, entry: CrystalSource, space: str) -> HullEntryRequest:
     structure = _ordered(entry, plan.campaign.seed, ionic=False)
     plan.crystals.append(structure_hash(structure))
     if not spaces_of(structure, [space]):
         raise InputError(f"{entry.label} ({structure.composition.reduced_formula}) is not in {space}")
-    made = RelaxationMaker(plan.potential, plan.campaign.relaxation).make(structure, entry.label, [space])
-    made.name = f"{entry.label} relaxation"
-    return Flow([made], name=f"{entry.label} hull entry")
+    return HullEntryRequest(
+        structure=structure.as_dict(),
+        name=entry.label,
+        composition_spaces=[space],
+        relaxation=plan.campaign.relaxation,
+    )
 
 
 def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
