@@ -1,4 +1,4 @@
-"""What a campaign asks for, without the potential: made into flows at submission, or when a potential is ready."""
+"""What a campaign asks for, without the potential: made into flows once there is one."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from sse_screen.training.labelling import k_point_mesh
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-#: core seconds for one k-point, plane wave, atom and electronic step; measured with GPAW 26.7 on one core of a
-#: cloud machine for LiCl, Li2S and Li3N cells of 2 to 4 atoms at 340 and 500 eV (3.1 to 4.4 microseconds)
+#: core seconds for one k-point, plane wave, atom and electronic step; measured with GPAW 26.7 on one core for
+#: LiCl, Li2S and Li3N cells of 2 to 4 atoms at 340 and 500 eV (3.1 to 4.4 microseconds)
 SECONDS_PER_UNIT = 4e-6
 ELECTRONIC_STEPS = 10
 #: density functionals that need the kinetic energy density evaluate more on the grid and converge slower
