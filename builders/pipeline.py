@@ -9,6 +9,7 @@ from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
+from sse_screen.builders.potential import PotentialBuilder
 from sse_screen.builders.site_network import SiteNetworkBuilder
 from sse_screen.builders.structure_function import StructureFunctionBuilder
 from sse_screen.builders.vibrational_free_energy import VibrationalFreeEnergyBuilder
@@ -25,6 +26,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     VibrationalFreeEnergyBuilder,
     SiteNetworkBuilder,
     StructureFunctionBuilder,
+    PotentialBuilder,
 )
 
 

@@ -143,7 +143,12 @@ class Campaign(Section):
     """Everything that one ``sse-screen submit`` adds."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the campaign")
-    potential: str = Field("chgnet", description="Name or path of the potential")
+    potential: str = Field(
+        "chgnet", description="Name, alias, hash (8 digits at least) or file of the potential"
+    )
+    allow_unchecked_potential: bool = Field(
+        False, description="Take a potential that did not pass the gates (docs/finetuning.md)"
+    )
     seed: int = Field(1, ge=0, description="First seed of all runs")
     relaxation: RelaxationProtocol = RelaxationProtocol()
     molecular_dynamics: Dynamics | None = None

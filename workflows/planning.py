@@ -13,7 +13,6 @@ from pymatgen.core import Element, Structure
 from sse_screen.documents.base import BlobReference, PotentialIdentity
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.exceptions import InputError
-from sse_screen.potentials.registry import resolve_potential
 from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.loading import load_structure
@@ -25,6 +24,7 @@ from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
 from sse_screen.workflows.packing import pack_orderings
+from sse_screen.workflows.potentials import check_covered, choose_potential
 from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.survey_planning import PlannedSurvey, charge_of, plan_survey, spaces_of
 from sse_screen.workflows.vibrations import VibrationBatchMaker, constant_energy_protocol
@@ -107,7 +107,8 @@ def plan_campaign(campaign: Campaign) -> Plan:
     InputError
         Listing every crystal that is refused, with its place in the file and the reason.
     """
-    plan = Plan(campaign, resolve_potential(campaign.potential))
+    allowed = campaign.allow_unchecked_potential
+    plan = Plan(campaign, choose_potential(campaign.potential, allow_unchecked=allowed))
     problems: list[str] = []
     spaces = [_space(hull.space, problems, f"hulls.{i}.space") for i, hull in enumerate(campaign.hulls)]
 
@@ -181,6 +182,7 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> DiffusionRe
     structure = _ordered(material, campaign.seed, ionic=True)
     plan.crystals.append(structure_hash(structure))
     check_mobile_ion(structure, material.mobile_ion, material.label)
+    check_covered(structure, plan.potential, material.label)
     charge_number = charge_of(material.mobile_ion, material.charge_number, material.label)
     length = material.minimum_length_A or dynamics.minimum_length_A
     n_atoms = len(supercell_with_minimum_length(structure, length))
@@ -204,6 +206,7 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> DiffusionRe
 def _competing(plan: Plan, entry: CrystalSource, space: str) -> HullEntryRequest:
     structure = _ordered(entry, plan.campaign.seed, ionic=False)
     plan.crystals.append(structure_hash(structure))
+    check_covered(structure, plan.potential, entry.label)
     if not spaces_of(structure, [space]):
         raise InputError(f"{entry.label} ({structure.composition.reduced_formula}) is not in {space}")
     return HullEntryRequest(
@@ -217,6 +220,7 @@ def _competing(plan: Plan, entry: CrystalSource, space: str) -> HullEntryRequest
 def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
     parent = _crystal(section)
     plan.crystals.append(structure_hash(parent))
+    check_covered(parent, plan.potential, section.label)
     if not is_disordered(parent):
         raise InputError(f"{section.label} has no partial occupancies, so there is nothing to order")
     options = (parent, section.occupancy, section.exclusion_radius_A)

@@ -22,10 +22,10 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.database.stores import OUTPUTS, connect
 from sse_screen.documents.base import BlobReference, Document, PotentialIdentity
 from sse_screen.dynamics.molecular_dynamics import write_durably
-from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator
-from sse_screen.potentials.registry import resolve_potential
+from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.settings import get_settings
+from sse_screen.workflows.potentials import name_or_file
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -102,7 +102,7 @@ def worker() -> Worker:
 
 
 @lru_cache(maxsize=2)
-def calculator_of(name: str, weights_sha256: str) -> Calculator:
+def calculator_of(name: str, weights_sha256: str, code: str = "chgnet") -> Calculator:
     """Load a potential once a process and check that it is the one that was asked for.
 
     Parameters
@@ -111,6 +111,8 @@ def calculator_of(name: str, weights_sha256: str) -> Calculator:
         Name or path of the potential.
     weights_sha256 : str
         Hash recorded at submission.
+    code : str
+        Code that evaluates it.
 
     Returns
     -------
@@ -120,15 +122,10 @@ def calculator_of(name: str, weights_sha256: str) -> Calculator:
     Raises
     ------
     InputError
-        When this worker has other weights under that name.
+        When this worker has other weights under that name, or none.
     """
-    found = resolve_potential(name)
-    if found.weights_sha256 != weights_sha256:
-        raise InputError(
-            f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was "
-            f"submitted with {weights_sha256[:12]}…; install the same version on all machines"
-        )
-    return load_calculator(name, device=get_settings().device)
+    asked = PotentialIdentity(name=name, code=code, code_version="", weights_sha256=weights_sha256)
+    return load_calculator(name_or_file(asked, worker().blobs), device=get_settings().device)
 
 
 def calculator_for(potential: PotentialIdentity) -> Calculator:
@@ -142,9 +139,12 @@ def calculator_for(potential: PotentialIdentity) -> Calculator:
     Returns
     -------
     ase calculator
-        Checked by hash.
+        Checked by hash; it refuses elements that the potential was not trained on, where they are known.
     """
-    return calculator_of(potential.name, potential.weights_sha256)
+    calculator = calculator_of(potential.name, potential.weights_sha256, potential.code)
+    if isinstance(calculator, FastCHGNetCalculator):
+        calculator.covered = None if potential.elements is None else frozenset(potential.elements)
+    return calculator
 
 
 def versions() -> dict[str, str]:

@@ -86,6 +86,9 @@ class PotentialIdentity(Document):
     model_version: str | None = Field(None, description="Version of the model, where it has one")
     weights_sha256: str = Field(description="sha256 of the weights or parameters", pattern="^[0-9a-f]{64}$")
     level_of_theory: str | None = Field(None, description="What it was trained on, such as PBE+U")
+    elements: list[str] | None = Field(
+        None, description="Elements it was trained on, alphabetical; null where the code itself tells"
+    )
 
 
 class Quantity(Document):

@@ -123,6 +123,21 @@ class EpochRecord(Document):
     )
 
 
+class SplitProtocol(Document):
+    """How labelled structures are divided; all frames of one parent configuration stay together."""
+
+    held_out_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the configurations that is kept apart"
+    )
+    unseen_formulas: tuple[str, ...] = Field(
+        (), description="Compositions that are only tested on, any multiple of the formula"
+    )
+    n_training: int | None = Field(
+        None, ge=1, description="Learn from so many structures only; all when null"
+    )
+    seed: int = Field(0, ge=0, description="Seed of the choice")
+
+
 class TrainingOutput(Document):
     """What one training leaves in ``outputs``; the weights are in the blob store."""
 
@@ -138,7 +153,9 @@ class TrainingOutput(Document):
     formulas: list[str] = Field(description="Reduced formulas of the training set")
     level_of_theory: str = Field(description="Of all labels")
     level_of_theory_id: str = Field(description="Hash of the level of theory")
-    dataset_sha256: str = Field(description="Hash of all labels, whatever their order")
+    dataset_sha256: str = Field(description="Hash of all labels and their uses, whatever their order")
+    labels: list[BlobReference] = Field(description="The packed labels it was made from")
+    split: SplitProtocol
     n_training: int = Field(description="Structures to learn from", json_schema_extra={"unit": "1"})
     n_held_out: int = Field(description="Structures that chose the epoch", json_schema_extra={"unit": "1"})
     protocol: TrainingProtocol
@@ -157,6 +174,7 @@ class TrainingOutput(Document):
         description="The parent's errors on the held-out set, energies of the elements refitted"
     )
     parity: ParityPoints
+    warnings: list[str] = Field(default_factory=list, description="What to know before using it")
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
     inputs: list[str] = Field(default_factory=list, description="uuids of jobs it came from")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")

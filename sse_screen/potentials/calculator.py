@@ -80,6 +80,8 @@ class FastCHGNetCalculator(Calculator):
     def __init__(self, engine: Engine, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.engine = engine
+        #: elements that the weights were trained on, where that is known; others are refused
+        self.covered: frozenset[str] | None = None
 
     def calculate(
         self,
@@ -100,6 +102,9 @@ class FastCHGNetCalculator(Calculator):
         """
         super().calculate(atoms, properties or ["energy"], system_changes)  # type: ignore[no-untyped-call]
         crystal: Atoms = self.atoms  # type: ignore[assignment]
+        if self.covered is not None and (missing := sorted(set(crystal.symbols) - self.covered)):
+            covered = ", ".join(sorted(self.covered))
+            raise InputError(f"the potential was not trained on {', '.join(missing)}; it covers {covered}")
         graph = graph_of(crystal, self.engine)
         evaluation = self.engine.evaluate(graph)
         forces, virial = forces_and_virial(graph, evaluation.bond_gradient)

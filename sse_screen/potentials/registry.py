@@ -56,6 +56,17 @@ def known_potentials() -> list[str]:
     return sorted([*_CHGNET_FILES, *classical_names()])
 
 
+def bundled_models() -> list[str]:
+    """List the learnt models whose weights come with a package.
+
+    Returns
+    -------
+    list of str
+        Names.
+    """
+    return sorted(_CHGNET_FILES)
+
+
 @lru_cache(maxsize=64)
 def _sha256(path: Path, modified_ns: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

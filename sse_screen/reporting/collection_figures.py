@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from matplotlib.figure import Figure
 
 from sse_screen.documents.base import DerivedDocument
-from sse_screen.reporting import candidate_figures, figures, thermodynamic_figures
+from sse_screen.reporting import candidate_figures, figures, potential_figures, thermodynamic_figures
 from sse_screen.reporting.plotly_conversion import plotly_json
 from sse_screen.transport.figures import image_bytes
 
@@ -129,6 +129,10 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
     },
     "vibrational_free_energy": {
         "spectrum": FigureKind("vibrational density of states", _first(figures.density_of_states)),
+    },
+    "potential": {
+        "parity": FigureKind("predictions over labels, held out", _first(potential_figures.parity_figure)),
+        "training": FigureKind("losses over the epochs", _first(potential_figures.training_figure)),
     },
     "site_network": {
         "jump_network": FigureKind(

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from sse_screen.documents.base import content_hash
+from sse_screen.documents.training import SplitProtocol
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory, common_level
 from sse_screen.training.metrics import formulas_of
@@ -82,3 +85,59 @@ def _check_apart(name: str, tested: Sequence[LabelledStructure], learnt: Sequenc
             f"{name}: frames of the configuration {min(parents)!r} are also learnt from; frames of one "
             "configuration are alike: split by parent configuration"
         )
+
+
+def split_by_configuration(structures: Sequence[LabelledStructure], split: SplitProtocol) -> TrainingSets:
+    """Divide labelled structures so that no configuration is in two sets.
+
+    Parameters
+    ----------
+    structures : sequence of LabelledStructure
+        In any order; the same label twice counts once.
+    split : SplitProtocol
+        Share held out, compositions to test on, number to learn from. Of the same data and seed, a smaller
+        training set is part of a larger one, and the held-out set is the same.
+
+    Returns
+    -------
+    TrainingSets
+        The sets.
+
+    Raises
+    ------
+    TrainingInputError
+        Fewer than two configurations, too few structures, no structure of an unseen composition.
+    """
+    unique = sorted({s.content_hash: s for s in structures}.values(), key=lambda s: s.content_hash)
+    wanted = {_reduced(formula) for formula in split.unseen_formulas}
+    formula_of = {id(s): formulas_of([s])[0] for s in unique}
+    if missing := sorted(wanted - set(formula_of.values())):
+        raise TrainingInputError(f"unseen_formulas: no labelled structure of {', '.join(missing)}")
+    unseen = tuple(s for s in unique if formula_of[id(s)] in wanted)
+    seen = [s for s in unique if formula_of[id(s)] not in wanted]
+    parents = sorted({s.parent_configuration for s in seen})
+    if len(parents) < 2:
+        raise TrainingInputError(
+            f"the {len(seen)} labelled structures are of {len(parents)} configuration(s); at least two are "
+            "needed to keep one apart: label frames of several orderings, crystals or runs"
+        )
+    rng = np.random.default_rng(split.seed)
+    n_held_out = min(max(1, round(split.held_out_fraction * len(parents))), len(parents) - 1)
+    held_out = {parents[i] for i in rng.permutation(len(parents))[:n_held_out]}
+    learnt = [s for s in seen if s.parent_configuration not in held_out]
+    learnt = [learnt[i] for i in rng.permutation(len(learnt))]
+    if split.n_training is not None:
+        if split.n_training > len(learnt):
+            raise TrainingInputError(f"n_training {split.n_training}: there are {len(learnt)} to learn from")
+        learnt = learnt[: split.n_training]
+    judged = tuple(s for s in seen if s.parent_configuration in held_out)
+    return TrainingSets(tuple(learnt), judged, unseen)
+
+
+def _reduced(formula: str) -> str:
+    from pymatgen.core import Composition
+
+    try:
+        return str(Composition(formula).reduced_formula)
+    except ValueError as error:
+        raise TrainingInputError(f"unseen_formulas: {formula!r} is no formula ({error})") from None

@@ -14,9 +14,19 @@ from sse_screen.documents.configurational_free_energy_parts import Configuration
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
+from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.documents.survey import SurveyCrystal
+from sse_screen.documents.training import (
+    EpochRecord,
+    ErrorStatistics,
+    ParityPoints,
+    SetMetrics,
+    SplitProtocol,
+    TrainingOutput,
+    TrainingProtocol,
+)
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.thermodynamics.composition_space import HullEntry
@@ -219,3 +229,78 @@ def candidates() -> list[CandidateDoc]:
         quantity = Quantity(value=ends[0], lower=ends[1], upper=ends[2], unit="S/cm", verdict=verdict)
         documents.append(found.model_copy(update={"conductivity_300K": quantity}))
     return documents
+
+
+def training_output(**changes) -> TrainingOutput:
+    """A training whose numbers are drawn."""
+    rng = np.random.default_rng(4)
+    energies, forces, stresses = rng.normal(-4, 0.1, 6), rng.normal(size=144), rng.normal(size=54)
+
+    def errors(unit, size):
+        return ErrorStatistics(
+            mean_absolute_error=0.01, root_mean_square_error=0.02, r_squared=0.9, n_values=size, unit=unit
+        )
+
+    on_set = SetMetrics(
+        n_structures=6,
+        formulas=["LiCl"],
+        energy=errors("eV/atom", 6),
+        forces=errors("eV/angstrom", 144),
+        stress=errors("GPa", 54),
+    )
+    parity = ParityPoints(
+        energy_label_eV_per_atom=energies.tolist(),
+        energy_predicted_eV_per_atom=(energies + 0.01).tolist(),
+        force_label_eV_per_A=forces.tolist(),
+        force_predicted_eV_per_A=(forces * 0.9).tolist(),
+        stress_label_GPa=stresses.tolist(),
+        stress_predicted_GPa=(stresses + 0.1).tolist(),
+    )
+    history = [
+        EpochRecord(
+            epoch=epoch,
+            learning_rate=1e-3,
+            training_loss=1 / epoch,
+            held_out_loss=1.2 / epoch,
+            energy_error_eV_per_atom=0.01,
+            force_error_eV_per_A=0.05,
+        )
+        for epoch in range(1, 9)
+    ]
+    blob = BlobReference(sha256="d" * 64, size_bytes=1)
+    fields = {
+        "calculation_key": "t",
+        "name": "licl",
+        "method": "fine-tuning",
+        "weights": blob,
+        "potential": POTENTIAL.model_copy(update={"name": "licl", "weights_sha256": blob.sha256}),
+        "parent": POTENTIAL,
+        "elements": ["Cl", "Li"],
+        "chemical_system": "Cl-Li",
+        "formulas": ["LiCl"],
+        "level_of_theory": "gpaw PBE",
+        "level_of_theory_id": "0" * 16,
+        "dataset_sha256": "e" * 64,
+        "labels": [blob],
+        "split": SplitProtocol(),
+        "n_training": 24,
+        "n_held_out": 6,
+        "protocol": TrainingProtocol(),
+        "seed": 1,
+        "reference_shift_eV": {"Cl": 0.1, "Li": 0.2},
+        "best_epoch": 8,
+        "n_epochs": 8,
+        "stopped_early": False,
+        "history": history,
+        "training": on_set,
+        "held_out": on_set,
+        "unseen_composition": None,
+        "parent_held_out": on_set,
+        "parity": parity,
+        "total_time_s": 1.0,
+    }
+    return TrainingOutput(**{**fields, **changes})
+
+
+def potential() -> PotentialDoc:
+    return PotentialDoc.from_sources(training_output())

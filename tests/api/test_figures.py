@@ -34,6 +34,7 @@ def served(database, mongo_settings):
         made.structure_function(),
         made.vibrational_free_energy(),
         *made.candidates(),
+        made.potential(),
     ]
     for document in documents:
         database[document.collection].insert_one(document.model_dump(mode="json"))

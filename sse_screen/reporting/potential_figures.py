@@ -1,0 +1,91 @@
+"""Figures of potentials: labels against predictions, the course of a training."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sse_screen.documents.potential import PotentialDoc
+from sse_screen.documents.training import ErrorStatistics
+
+_BLUE, _GREY, _ORANGE = "#1f5fa8", "#8a8f98", "#d9822b"
+
+
+def parity_figure(document: PotentialDoc) -> Figure | None:
+    """Draw predictions over labels of the held-out set, for energies, forces and stresses.
+
+    Parameters
+    ----------
+    document : PotentialDoc
+        One potential.
+
+    Returns
+    -------
+    Figure or None
+        None for a potential that was not trained here.
+    """
+    points, errors = document.parity, document.held_out
+    if points is None or errors is None:
+        return None
+    energies = (points.energy_label_eV_per_atom, points.energy_predicted_eV_per_atom)
+    panels = [
+        ("energy (eV/atom)", *energies, errors.energy),
+        ("force (eV/Å)", points.force_label_eV_per_A, points.force_predicted_eV_per_A, errors.forces),
+    ]
+    if errors.stress is not None:
+        panels.append(("stress (GPa)", points.stress_label_GPa, points.stress_predicted_GPa, errors.stress))
+    figure = Figure(figsize=(3.6 * len(panels), 3.5), layout="constrained")
+    for number, panel in enumerate(panels, 1):
+        _parity_panel(figure.add_subplot(1, len(panels), number), *panel)
+    figure.suptitle(f"{document.name}: held-out configurations", fontsize=10)
+    return figure
+
+
+def _parity_panel(
+    axes: Axes, quantity: str, labels: list[float], predicted: list[float], errors: ErrorStatistics
+) -> None:
+    both = np.array([labels, predicted])
+    margin = 0.03 * max(float(np.ptp(both)), 1e-6)
+    limits = (float(both.min()) - margin, float(both.max()) + margin)
+    axes.plot(limits, limits, color=_GREY, lw=0.8)
+    axes.plot(labels, predicted, "o", color=_BLUE, ms=3, alpha=0.5, mew=0)
+    axes.set_xlim(*limits)
+    axes.set_ylim(*limits)
+    axes.set_aspect("equal")
+    axes.set_xlabel(f"label: {quantity}")
+    axes.set_ylabel("predicted")
+    squared = "" if errors.r_squared is None else f", R² {errors.r_squared:.4f}"
+    axes.set_title(
+        f"RMSE {1000 * errors.root_mean_square_error:.3g} m{errors.unit.replace('angstrom', 'Å')}{squared}",
+        fontsize=8,
+    )
+
+
+def training_figure(document: PotentialDoc) -> Figure | None:
+    """Draw the losses over the epochs, with the epoch that was taken.
+
+    Parameters
+    ----------
+    document : PotentialDoc
+        One potential.
+
+    Returns
+    -------
+    Figure or None
+        None for a potential that was not trained here.
+    """
+    if not document.history:
+        return None
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [record.epoch for record in document.history]
+    axes.semilogy(epochs, [r.training_loss for r in document.history], color=_GREY, label="learnt from")
+    axes.semilogy(epochs, [r.held_out_loss for r in document.history], color=_BLUE, label="held out")
+    if document.best_epoch is not None:
+        axes.axvline(document.best_epoch, color=_ORANGE, lw=1, label="taken")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.set_title(document.name, fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,231 @@
+"""A training as a job, the registry built of it, and its use in a campaign. Real CHGNet, real MongoDB."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from jobflow import run_locally
+from training_toys import labelled
+
+from sse_screen.builders.potential import PotentialBuilder
+from sse_screen.builders.run import run_builder
+from sse_screen.database.blobs import BlobStore
+from sse_screen.database.errors import BlobCorruptError
+from sse_screen.database.stores import OUTPUTS, job_store
+from sse_screen.documents.base import PotentialIdentity
+from sse_screen.documents.label import Label, pack_labels
+from sse_screen.documents.potential import PotentialDoc
+from sse_screen.documents.training import SplitProtocol, TrainingOutput, TrainingProtocol
+from sse_screen.exceptions import InputError
+from sse_screen.potentials import resolve_potential
+from sse_screen.potentials.registration import find_registered, register_file, set_alias, weights_file
+from sse_screen.training.errors import TrainingInputError
+from sse_screen.training.sets import split_by_configuration
+from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.planning import plan_campaign
+from sse_screen.workflows.potentials import choose_potential
+from sse_screen.workflows.runtime import calculator_for, calculator_of, worker
+from sse_screen.workflows.training import FineTuningMaker
+
+PROTOCOL = TrainingProtocol(maximum_epochs=3, batch_size=3)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_worker(settings_environment):
+    worker.cache_clear()
+    calculator_of.cache_clear()
+    yield
+    worker.cache_clear()
+
+
+def stored_labels(database, structures):
+    data = pack_labels(Label.of(s, code_version="1", cpu_time_s=0.0) for s in structures)
+    return BlobStore(database).put(data, "application/zstd+json")
+
+
+@pytest.fixture
+def trained(database, settings_environment):
+    def train(name="licl", structures=None, **options):
+        labels = stored_labels(database, structures or labelled(8))
+        maker = FineTuningMaker(resolve_potential("chgnet"), protocol=PROTOCOL, **options)
+        job = maker.make(name, [labels])
+        responses = run_locally(job, store=job_store(settings_environment), ensure_success=True)
+        return responses[job.uuid][1].output
+
+    return train
+
+
+def test_a_training_is_stored_registered_and_used_by_name(database, trained, settings_environment):
+    nacl = labelled(2, cation="Na", anion="Cl", a=5.6)
+    output = trained(structures=labelled(8) + nacl, split=SplitProtocol(unseen_formulas=("NaCl",)))
+    assert isinstance(output, TrainingOutput)
+    assert (output.n_training, output.n_held_out, output.elements) == (6, 2, ["Cl", "Li"])
+    assert output.unseen_composition.formulas == ["NaCl"]
+    assert output.unseen_composition.energy.root_mean_square_error > 0.5  # sodium's energy was never fitted
+    assert "do not tell the energies" in output.warnings[0]
+    parent = output.parent_held_out.forces.root_mean_square_error
+    assert output.held_out.forces.root_mean_square_error < parent
+    assert len(json.dumps(database[OUTPUTS].find_one()["output"])) < 100_000
+    # the registry
+    assert run_builder(PotentialBuilder()).failed == 0
+    found = find_registered(database, "licl")
+    assert (found.weights_sha256, found.gate_verdict) == (output.weights.sha256, "not_checked")
+    assert found.parent.weights_sha256 == resolve_potential("chgnet").weights_sha256
+    assert found.held_out == output.held_out
+    assert found.inputs[0].collection == "outputs"
+    bundled = find_registered(database, "chgnet")
+    assert (bundled.method, bundled.gate_verdict, len(bundled.elements)) == ("bundled", "published", 89)
+    # by name, alias and hash
+    set_alias(database, found, "best")
+    run_builder(PotentialBuilder())
+    for name in ("licl", "best", output.weights.sha256, output.weights.sha256[:10]):
+        assert find_registered(database, name).weights_sha256 == output.weights.sha256
+    with pytest.raises(
+        InputError, match=r"'licl' .* was not checked by the gates; run `sse-screen potential"
+    ):
+        choose_potential("licl")
+    plan = plan_campaign(campaign("best", "licl"))
+    assert plan.potential.weights_sha256 == output.weights.sha256
+    atoms = labelled(1)[0].to_atoms()
+    atoms.calc = calculator_for(plan.potential)
+    assert np.isfinite(atoms.get_potential_energy())
+    # an element that it does not cover, at submission and at the worker
+    with pytest.raises(
+        InputError, match=r"materials\.0: lif: .*'best' was not trained on F; it covers Cl, Li"
+    ):
+        plan_campaign(campaign("best", "lif"))
+    sodium = nacl[0].to_atoms()
+    sodium.calc = calculator_for(plan.potential)
+    with pytest.raises(InputError, match="not trained on Na"):
+        sodium.get_potential_energy()
+    # the same training again is not repeated
+    again = trained(structures=labelled(8) + nacl, split=SplitProtocol(unseen_formulas=("NaCl",)))
+    assert again.weights == output.weights
+    assert again.total_time_s == output.total_time_s
+
+
+def campaign(potential, crystal, **material):
+    return Campaign.model_validate(
+        {
+            "name": "one",
+            "potential": potential,
+            "allow_unchecked_potential": True,
+            "molecular_dynamics": {"temperatures_K": [800], "minimum_length_A": 4.0},
+            "materials": [{"prototype": crystal, **material}],
+        }
+    )
+
+
+def _registered_file(database, tmp_path, content=None, name="mine"):
+    source = resolve_and_path("chgnet-r2scan") if content is None else content
+    path = tmp_path / "brought.pth.tar"
+    path.write_bytes(source)
+    blobs = BlobStore(database)
+    identity = register_file(database, blobs, path, name, ["Li", "Cl"], "r2SCAN")
+    run_builder(PotentialBuilder())
+    return identity, blobs
+
+
+def resolve_and_path(name):
+    from sse_screen.potentials.registry import find_potential
+
+    return find_potential(name).path.read_bytes() + b"\0"  # another hash, the same model
+
+
+def test_damaged_weights_are_refused(database, tmp_path, settings_environment):
+    identity, blobs = _registered_file(database, tmp_path)
+    cache = tmp_path / "cache"
+    path = weights_file(blobs, identity, cache)
+    assert path.read_bytes() == (tmp_path / "brought.pth.tar").read_bytes()
+    path.write_bytes(b"damaged")  # a damaged cache is fetched again
+    assert weights_file(blobs, identity, cache).stat().st_size > 1000
+    path.unlink()
+    chunk = database["blobs.chunks"].find_one({"files_id": identity.weights_sha256, "n": 0})
+    damaged = bytes([chunk["data"][0] ^ 1]) + chunk["data"][1:]
+    database["blobs.chunks"].update_one({"_id": chunk["_id"]}, {"$set": {"data": damaged}})
+    with pytest.raises(BlobCorruptError, match=identity.weights_sha256):
+        weights_file(blobs, identity, cache)
+    assert list(cache.iterdir()) == []
+    with pytest.raises(BlobCorruptError):
+        calculator_for(identity)
+
+
+def test_a_file_that_is_no_model_is_refused_when_loaded(database, tmp_path, settings_environment):
+    identity, _ = _registered_file(database, tmp_path, b"no model at all")
+    with pytest.raises(InputError, match="not a CHGNet file"):
+        calculator_for(identity)
+
+
+def test_weights_that_are_nowhere_or_others_are_refused(database, settings_environment, tmp_path):
+    missing = PotentialIdentity(name="gone", code="chgnet", code_version="1", weights_sha256="a" * 64)
+    with pytest.raises(InputError, match="'gone': no file here, and its weights aaaaaaaaaaaa… are not in"):
+        calculator_for(missing)
+    other = resolve_potential("chgnet").model_copy(update={"weights_sha256": "b" * 64})
+    with pytest.raises(InputError, match=r"this worker has weights .* submitted with bbbbbbbbbbbb"):
+        calculator_for(other)
+
+
+def test_names_that_mean_nothing_several_or_something_else(database, tmp_path, settings_environment):
+    with pytest.raises(InputError, match="'nobody': is not registered; there are none"):
+        choose_potential("nobody")
+    _, blobs = _registered_file(database, tmp_path)
+    found = find_registered(database, "mine")
+    for alias, message in {
+        "chgnet": "comes with the platform",
+        "deadbeef01": "beginning of a hash",
+        "Mine": "lower-case",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            set_alias(database, found, alias)
+    (tmp_path / "brought.pth.tar").write_bytes(b"another")
+    register_file(database, blobs, tmp_path / "brought.pth.tar", "mine", ["Li"], "PBE")
+    run_builder(PotentialBuilder())
+    with pytest.raises(InputError, match="'mine': means several"):
+        find_registered(database, "mine")
+    # an alias moves to the one it was given last
+    set_alias(database, found, "best")
+    set_alias(database, find_registered(database, "chgnet-r2scan"), "best")
+    run_builder(PotentialBuilder())
+    assert find_registered(database, "best").name == "chgnet-r2scan"
+    with pytest.raises(InputError, match="Xx is no element"):
+        register_file(database, blobs, tmp_path / "brought.pth.tar", "other", ["Xx"], "PBE")
+
+
+def test_a_file_needs_permission_until_it_passed_the_gates(database, tmp_path, settings_environment):
+    from sse_screen.potentials.registry import find_potential
+
+    path = tmp_path / "copy.pth.tar"
+    path.write_bytes(find_potential("chgnet").path.read_bytes() + b"\0")
+    with pytest.raises(InputError, match="no gates were run on"):
+        choose_potential(str(path))
+    assert choose_potential(str(path), allow_unchecked=True).name == str(path)
+    # the very weights of a published model need none
+    path.write_bytes(find_potential("chgnet").path.read_bytes())
+    run_builder(PotentialBuilder())
+    assert choose_potential(str(path)).weights_sha256 == resolve_potential("chgnet").weights_sha256
+
+
+def test_building_twice_changes_nothing(database, settings_environment):
+    assert run_builder(PotentialBuilder()).built == 2
+    before = list(database[PotentialDoc.collection].find({}, {"_id": 0}))
+    assert run_builder(PotentialBuilder()).built == 0
+    assert list(database[PotentialDoc.collection].find({}, {"_id": 0})) == before
+    assert before[0]["built_at"] <= datetime.now(UTC)
+
+
+def test_splits_keep_configurations_together_and_nest():
+    structures = labelled(10)
+    whole = split_by_configuration(structures, SplitProtocol(seed=3))
+    part = split_by_configuration(structures[::-1], SplitProtocol(seed=3, n_training=4))
+    assert {s.content_hash for s in part.training} < {s.content_hash for s in whole.training}
+    assert [s.content_hash for s in part.held_out] == [s.content_hash for s in whole.held_out]
+    assert (len(whole.training), len(whole.held_out)) == (8, 2)
+    with pytest.raises(TrainingInputError, match="n_training 9: there are 8"):
+        split_by_configuration(structures, SplitProtocol(n_training=9))
+    with pytest.raises(TrainingInputError, match="at least two are needed"):
+        split_by_configuration(structures[:1], SplitProtocol())
+    with pytest.raises(TrainingInputError, match="no labelled structure of NaCl"):
+        split_by_configuration(structures, SplitProtocol(unseen_formulas=("Na4Cl4",)))
+    with pytest.raises(TrainingInputError, match="'Na\\(' is no formula"):
+        split_by_configuration(structures, SplitProtocol(unseen_formulas=("Na(",)))

@@ -1,0 +1,216 @@
+"""Jobs that make potentials from labels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jobflow import Maker, Response, job
+
+from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
+from sse_screen.documents.label import unpack_labels
+from sse_screen.documents.training import (
+    SplitProtocol,
+    TrainingOutput,
+    TrainingProtocol,
+    training_key,
+)
+from sse_screen.dynamics.molecular_dynamics import write_durably
+from sse_screen.exceptions import InputError
+from sse_screen.potentials import load_calculator
+from sse_screen.potentials.registry import find_potential
+from sse_screen.settings import get_settings
+from sse_screen.training.atom_reference import fit_reference_shift
+from sse_screen.training.fine_tuning import FineTuningResult, fine_tune
+from sse_screen.training.labelled import LabelledStructure
+from sse_screen.training.metrics import formulas_of, parity_points, predict_with, set_metrics
+from sse_screen.training.sets import TrainingSets, split_by_configuration
+from sse_screen.workflows.potentials import name_or_file
+from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
+
+METHOD = "fine-tuning"
+_UNDETERMINED = (
+    "the compositions learnt from do not tell the energies of all elements apart; energies of other "
+    "compositions may be off by a constant"
+)
+
+
+@dataclass
+class FineTuningMaker(Maker):
+    """Fine-tune a CHGNet on labelled structures; a killed training goes on at its last epoch.
+
+    Parameters
+    ----------
+    parent : PotentialIdentity
+        The CHGNet to begin with, resolved at submission; the worker checks the hash.
+    protocol : TrainingProtocol
+        Loss, learning rate, patience and so on.
+    split : SplitProtocol
+        What is held out and what is only tested on.
+    seed : int
+        Seed of the order of the structures.
+    """
+
+    parent: PotentialIdentity
+    protocol: TrainingProtocol = field(default_factory=TrainingProtocol)
+    split: SplitProtocol = field(default_factory=SplitProtocol)
+    seed: int = 1
+    name: str = "fine-tuning"
+
+    @job
+    def make(
+        self,
+        potential_name: str,
+        labels: list[BlobReference | dict[str, Any]],
+        inputs: list[str] | None = None,
+    ) -> Response[TrainingOutput]:
+        """Train.
+
+        Parameters
+        ----------
+        potential_name : str
+            What to call the new potential.
+        labels : list of BlobReference
+            Packed labels (``packed`` of label batches).
+        inputs : list of str, optional
+            uuids of the jobs that the labels are from.
+
+        Returns
+        -------
+        Response
+            A :class:`TrainingOutput`.
+        """
+        if self.parent.code != "chgnet":
+            raise InputError(f"parent {self.parent.name!r}: {self.parent.code} cannot be fine-tuned here")
+        packed = [BlobReference.model_validate(reference) for reference in labels]
+        sets = split_by_configuration(read_labels(packed), self.split)
+        named = content_hash([sets.sha256, potential_name])
+        key = training_key(named, self.parent, self.protocol, self.seed, METHOD)
+
+        def compute(folder: Path) -> TrainingOutput:
+            started = time.perf_counter()
+            result = fine_tune(
+                sets,
+                find_potential(name_or_file(self.parent, worker().blobs)).path,
+                self.protocol,
+                self.seed,
+                folder,
+                reporter(folder, f"{potential_name} epochs"),
+                get_settings().device,
+            )
+            weights = folder / "weights.pth.tar"
+            write_durably(weights, result.weights)
+            described = describe_potential(self, potential_name, sets, weights)
+            return TrainingOutput(
+                calculation_key=key,
+                **described,
+                **_course(result),
+                labels=packed,
+                parent=self.parent,
+                parent_held_out=self._of_parent(sets),
+                protocol=self.protocol,
+                split=self.split,
+                seed=self.seed,
+                total_time_s=time.perf_counter() - started,
+                inputs=inputs or [],
+                versions=versions(),
+            )
+
+        return once(key, TrainingOutput, compute)
+
+    def _of_parent(self, sets: TrainingSets) -> Any:
+        """Errors of the parent on the held-out set, with energies of the elements from the training set."""
+        calculator = calculator_for(self.parent)
+        learnt = predict_with(calculator, sets.training)
+        shift = fit_reference_shift(sets.training, learnt.energies_eV_per_atom)
+        return set_metrics(
+            sets.held_out, predict_with(calculator, sets.held_out).shifted(sets.held_out, shift)
+        )
+
+
+def read_labels(packed: list[BlobReference]) -> list[LabelledStructure]:
+    """Read labels from the blob store.
+
+    Parameters
+    ----------
+    packed : list of BlobReference
+        Packed labels.
+
+    Returns
+    -------
+    list of LabelledStructure
+        Every label checked against its hash.
+    """
+    return [
+        label.to_labelled()
+        for reference in packed
+        for label in unpack_labels(worker().blobs.get(reference.sha256))
+    ]
+
+
+def describe_potential(
+    maker: FineTuningMaker, potential_name: str, sets: TrainingSets, weights: Path
+) -> dict[str, Any]:
+    """Store the weights, load them as production does, and judge them on the sets.
+
+    Parameters
+    ----------
+    maker : FineTuningMaker
+        Its parent names the code.
+    potential_name : str
+        What to call the potential.
+    sets : TrainingSets
+        Labelled structures.
+    weights : Path
+        The new file.
+
+    Returns
+    -------
+    dict
+        Fields of :class:`TrainingOutput`.
+    """
+    level = sets.level_of_theory
+    stored = worker().blobs.put_file(weights, "application/x-torch")
+    identity = PotentialIdentity(
+        name=potential_name,
+        code=maker.parent.code,
+        code_version=version("chgnet"),
+        weights_sha256=stored.sha256,
+        level_of_theory=level.describe(),
+        elements=sets.elements,
+    )
+    calculator = load_calculator(str(weights), device=get_settings().device)
+    judged = predict_with(calculator, sets.held_out)
+    unseen = sets.unseen_composition
+    return {
+        "name": potential_name,
+        "method": METHOD,
+        "weights": stored,
+        "potential": identity,
+        "elements": sets.elements,
+        "chemical_system": "-".join(sets.elements),
+        "formulas": formulas_of(sets.training),
+        "level_of_theory": level.describe(),
+        "level_of_theory_id": level.identifier,
+        "dataset_sha256": sets.sha256,
+        "n_training": len(sets.training),
+        "n_held_out": len(sets.held_out),
+        "training": set_metrics(sets.training, predict_with(calculator, sets.training)),
+        "held_out": set_metrics(sets.held_out, judged),
+        "unseen_composition": set_metrics(unseen, predict_with(calculator, unseen)) if unseen else None,
+        "parity": parity_points(sets.held_out, judged),
+    }
+
+
+def _course(result: FineTuningResult) -> dict[str, Any]:
+    return {
+        "reference_shift_eV": result.reference_shift.shift_eV,
+        "best_epoch": result.best_epoch,
+        "n_epochs": len(result.history),
+        "stopped_early": result.stopped_early,
+        "history": result.history,
+        "warnings": [] if result.reference_shift.determined else [_UNDETERMINED],
+    }
