@@ -1,4 +1,4 @@
-"""Builder of vibrational free energies from batches of constant-energy runs."""
+"""Builder of vibrational free energies from batches of constant-energy runs and of phonons."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDo
 
 
 class VibrationalFreeEnergyBuilder(DerivedBuilder):
-    """Build ``vibrational_free_energy``: one document a configuration, level of theory and temperature.
+    """Build ``vibrational_free_energy``: one document a configuration, level, temperature and route.
 
     The runs computed their documents where the velocities were; the builder takes them over with provenance.
     """
 
     document = VibrationalFreeEnergyDoc
-    source_filter: ClassVar[dict[str, Any]] = {"output.kind": "vibration_batch"}
-    used_fields: ClassVar[tuple[str, ...]] = ("calculation_key", "relaxation_level", "results", "documents")
+    source_filter: ClassVar[dict[str, Any]] = {"output.kind": {"$in": ["vibration_batch", "phonon_batch"]}}
+    used_fields: ClassVar[tuple[str, ...]] = (
+        "kind",
+        "calculation_key",
+        "relaxation_level",
+        "results",
+        "documents",
+    )
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
         """Give every run that succeeded its own document; batches that share one are its members."""
@@ -47,4 +53,5 @@ def _key(output: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         "configuration_id": result["configuration_id"],
         "level_of_theory": output["relaxation_level"],
         "target_temperature_K": result["temperature_K"],
+        "route": "phonons" if output["kind"] == "phonon_batch" else "constant_energy",
     }

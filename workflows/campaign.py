@@ -84,6 +84,19 @@ class Vibrations(Section):
     equilibration_ps: PositiveFloat = Field(1.0, description="Under a thermostat, discarded")
     production_ps: PositiveFloat = Field(6.0, description="At constant energy")
     configurations_per_batch: int | None = Field(None, ge=1, description="Only so many of each batch")
+    two_phase_species: str | None = Field(
+        None, description="Mobile species to treat as gas and solid as well, beside the harmonic result"
+    )
+
+
+class Phonons(Section):
+    """Finite displacements of relaxed configurations, the second route to vibrational free energies."""
+
+    temperatures_K: Temperatures
+    configurations_per_batch: int | None = Field(None, ge=1, description="Only so many of each batch")
+    displacement_A: PositiveFloat = Field(0.01, description="Finite displacement")
+    minimum_length_A: PositiveFloat = Field(12.0, description="Shortest vector of the supercell")
+    maximum_force_eV_per_A: PositiveFloat = Field(1e-4, description="Of the relaxation before")
 
 
 class Orderings(CrystalSource):
@@ -98,6 +111,7 @@ class Orderings(CrystalSource):
     batch_size: int = Field(100, ge=1, le=1000, description="Configurations a job")
     relax_cell: bool = Field(False, description="Relax the cell too")
     vibrations: Vibrations | None = Field(None, description="Constant-energy runs of the relaxed cells")
+    phonons: Phonons | None = Field(None, description="Finite displacements of the relaxed cells")
 
 
 class Survey(Section):

@@ -15,14 +15,14 @@ from pymatgen.core import Structure
 
 from sse_screen.documents.base import Document, PotentialIdentity
 from sse_screen.exceptions import InputError
-from sse_screen.thermodynamics.vibrations import from_density, harmonic_thermodynamics
+from sse_screen.thermodynamics.vibrations import DensityOfStates, from_density, harmonic_thermodynamics
 from sse_screen.workflows.runtime import calculator_of, versions
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 _GRID_SPACING_THz = 0.01
-_LARGEST_IMAGINARY_SHARE = 0.005
+LARGEST_IMAGINARY_SHARE = 0.005
 
 
 class PhononFreeEnergyOutput(Document):
@@ -57,6 +57,8 @@ class PhononFreeEnergyMaker(Maker):
         Shortest vector of the supercell in ångström.
     maximum_force_eV_per_A : float
         Of the relaxation before, which imaginary modes depend on.
+    relax_cell : bool
+        Relax the cell too.
     """
 
     potential: PotentialIdentity
@@ -64,10 +66,11 @@ class PhononFreeEnergyMaker(Maker):
     displacement_A: float = 0.01
     minimum_length_A: float = 12.0
     maximum_force_eV_per_A: float = 1e-4
+    relax_cell: bool = True
     name: str = "phonons"
 
     def make(self, structure: Structure) -> Flow:
-        """Compose the flow.
+        """Compose the flow with the sums.
 
         Parameters
         ----------
@@ -78,6 +81,28 @@ class PhononFreeEnergyMaker(Maker):
         -------
         Flow
             Its output is a :class:`PhononFreeEnergyOutput`.
+
+        Raises
+        ------
+        InputError
+            As :meth:`phonon_flow`.
+        """
+        phonons = self.phonon_flow(structure)
+        summed = harmonic_sums(phonons.output, self.potential, self.temperatures_K)
+        return Flow([phonons, summed], summed.output, name=self.name)
+
+    def phonon_flow(self, structure: Structure) -> Flow:
+        """Compose atomate2's flow alone.
+
+        Parameters
+        ----------
+        structure : Structure
+            Ordered crystal.
+
+        Returns
+        -------
+        Flow
+            Its output is atomate2's PhononBSDOSDoc.
 
         Raises
         ------
@@ -100,18 +125,16 @@ class PhononFreeEnergyMaker(Maker):
                 "weights_sha256": self.potential.weights_sha256,
             },
         }
-        phonons = PhononMaker(
+        return PhononMaker(
             displacement=self.displacement_A,
             min_length=self.minimum_length_A,
             bulk_relax_maker=ForceFieldRelaxMaker(
-                **ours, relax_cell=True, relax_kwargs={"fmax": self.maximum_force_eV_per_A}
+                **ours, relax_cell=self.relax_cell, relax_kwargs={"fmax": self.maximum_force_eV_per_A}
             ),
             static_energy_maker=ForceFieldStaticMaker(**ours),
             phonon_displacement_maker=ForceFieldStaticMaker(**ours),
             store_force_constants=False,
         ).make(structure)
-        summed = harmonic_sums(phonons.output, self.potential, self.temperatures_K)
-        return Flow([phonons, summed], summed.output, name=self.name)
 
 
 def phonon_calculator(name: str, weights_sha256: str) -> Calculator:
@@ -157,28 +180,16 @@ def harmonic_sums(
     InputError
         If the crystal has imaginary modes: it is no minimum, and its harmonic free energy has no meaning.
     """
-    frequencies = np.asarray(phonons.phonon_dos.frequencies)
-    densities = np.asarray(phonons.phonon_dos.densities)
-    formula = phonons.structure.composition.reduced_formula
-    share = float(densities[frequencies < 0].sum() / densities.sum())
-    if share > _LARGEST_IMAGINARY_SHARE:
-        raise InputError(
-            f"{formula}: {100 * share:.1f} % of the modes are imaginary; the crystal is no minimum of "
-            f"{PotentialIdentity.model_validate(potential).name}, take the route of constant-energy dynamics"
-        )
-    n_atoms = len(phonons.structure)
-    per_unit = phonons.structure.composition.reduced_composition.num_atoms
-    relaxed = phonons.total_dft_energy / per_unit
-    grid = np.arange(0.0, frequencies[-1] + _GRID_SPACING_THz, _GRID_SPACING_THz)
-    real = frequencies >= 0
-    values = np.interp(grid, frequencies[real], densities[real], right=0.0)
-    values[0] = 0.0
-    density = from_density(grid, values * (3.0 / (values.sum() * _GRID_SPACING_THz)))
+    identity = PotentialIdentity.model_validate(potential)
+    density, share = density_per_atom(phonons)
+    if share > LARGEST_IMAGINARY_SHARE:
+        raise InputError(imaginary_modes(phonons.structure.composition.reduced_formula, share, identity))
+    relaxed = relaxed_energy_eV_per_atom(phonons)
     sums = [harmonic_thermodynamics(density, t, relaxed_energy_eV=relaxed) for t in temperatures_K]
     return PhononFreeEnergyOutput(
-        formula=formula,
-        n_atoms=n_atoms,
-        potential=PotentialIdentity.model_validate(potential),
+        formula=phonons.structure.composition.reduced_formula,
+        n_atoms=len(phonons.structure),
+        potential=identity,
         relaxed_energy_eV_per_atom=relaxed,
         imaginary_share=share,
         temperatures_K=[float(t) for t in temperatures_K],
@@ -187,4 +198,67 @@ def harmonic_sums(
         entropies_meV_per_K_per_atom=[1e3 * s.entropy_eV_per_K for s in sums],
         heat_capacities_meV_per_K_per_atom=[1e3 * s.heat_capacity_eV_per_K for s in sums],
         versions=versions(),
+    )
+
+
+def density_per_atom(phonons: Any) -> tuple[DensityOfStates, float]:
+    """Give the real modes of atomate2's phonon document, three an atom, and the share of imaginary ones.
+
+    Parameters
+    ----------
+    phonons : PhononBSDOSDoc
+        With its density of states.
+
+    Returns
+    -------
+    tuple
+        The density of states, normalised to three modes, and the share that was left out.
+    """
+    frequencies = np.asarray(phonons.phonon_dos.frequencies)
+    densities = np.asarray(phonons.phonon_dos.densities)
+    share = float(densities[frequencies < 0].sum() / densities.sum())
+    grid = np.arange(0.0, frequencies[-1] + _GRID_SPACING_THz, _GRID_SPACING_THz)
+    real = frequencies >= 0
+    values = np.interp(grid, frequencies[real], densities[real], right=0.0)
+    values[0] = 0.0
+    return from_density(grid, values * (3.0 / (values.sum() * _GRID_SPACING_THz))), share
+
+
+def relaxed_energy_eV_per_atom(phonons: Any) -> float:
+    """Give the energy of the crystal whose atoms were displaced.
+
+    Parameters
+    ----------
+    phonons : PhononBSDOSDoc
+        Its energy is that of a reduced formula.
+
+    Returns
+    -------
+    float
+        eV an atom.
+    """
+    per_unit = phonons.structure.composition.reduced_composition.num_atoms
+    return float(phonons.total_dft_energy / per_unit)
+
+
+def imaginary_modes(name: str, share: float, potential: PotentialIdentity) -> str:
+    """Say why a crystal with imaginary modes is refused.
+
+    Parameters
+    ----------
+    name : str
+        Of the crystal.
+    share : float
+        Of the imaginary modes.
+    potential : PotentialIdentity
+        Whose minimum it is not.
+
+    Returns
+    -------
+    str
+        With the way out.
+    """
+    return (
+        f"{name}: {100 * share:.1f} % of the modes are imaginary; the crystal is no minimum of "
+        f"{potential.name}, take the route of constant-energy dynamics"
     )

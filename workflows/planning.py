@@ -12,6 +12,7 @@ from pymatgen.core import Element, Structure
 
 from sse_screen.documents.base import BlobReference, PotentialIdentity
 from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.documents.vibration_batch import PhononProtocol
 from sse_screen.exceptions import InputError
 from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
 from sse_screen.structures.identity import structure_hash
@@ -24,6 +25,7 @@ from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import Campaign, CrystalSource, Material, Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
 from sse_screen.workflows.packing import pack_orderings
+from sse_screen.workflows.phonon_batches import PhononBatchMaker
 from sse_screen.workflows.potentials import check_covered, choose_potential
 from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.survey_planning import PlannedSurvey, charge_of, plan_survey, spaces_of
@@ -41,7 +43,7 @@ class PlannedOrderings:
     maker: ConfigurationBatchMaker
     parent: dict[str, Any]
     batches: list[tuple[bytes, dict[str, tuple[int, float]]]]
-    vibrations: VibrationBatchMaker | None = None
+    followers: tuple[VibrationBatchMaker | PhononBatchMaker, ...] = ()
 
     def flow(self, put_blob: PutBlob) -> Flow:
         """Upload the batches and compose their jobs.
@@ -63,9 +65,9 @@ class PlannedOrderings:
             made.name = f"{self.label} configurations {number} of {len(self.batches)}"
             made.config.manager_config = {"_priority": 1}  # all relaxations before the long runs
             jobs.append(made)
-            if self.vibrations is not None:
-                runs = self.vibrations.make(made.output, [made.uuid])
-                runs.name = f"{self.label} vibrations {number} of {len(self.batches)}"
+            for follower in self.followers:
+                runs = follower.make(made.output, [made.uuid])
+                runs.name = f"{self.label} {follower.name} {number} of {len(self.batches)}"
                 jobs.append(runs)
         return Flow(jobs, name=f"{self.label} orderings")
 
@@ -85,7 +87,7 @@ class Plan:
     def n_jobs(self) -> int:
         """Jobs in all; a survey adds those of its tiers while it runs."""
         return sum(len(flow.jobs) for flow in self.flows) + sum(
-            len(o.batches) * (1 if o.vibrations is None else 2) for o in self.orderings
+            len(o.batches) * (1 + len(o.followers)) for o in self.orderings
         )
 
 
@@ -244,21 +246,44 @@ def _orderings(plan: Plan, section: Orderings) -> PlannedOrderings:
         "temperatures_K": section.temperatures_K,
     }
     relaxation = ConfigurationBatchMaker(plan.potential, protocol)
-    return PlannedOrderings(section.label, relaxation, description, batches, _vibrations(plan, section))
-
-
-def _vibrations(plan: Plan, section: Orderings) -> VibrationBatchMaker | None:
-    asked = section.vibrations
-    if asked is None:
-        return None
-    times = asked.model_dump(include={"time_step_fs", "equilibration_ps", "production_ps"})
-    return VibrationBatchMaker(
-        plan.potential,
-        tuple(asked.temperatures_K),
-        constant_energy_protocol().model_copy(update=times),
-        plan.campaign.seed,
-        asked.configurations_per_batch,
+    return PlannedOrderings(
+        section.label, relaxation, description, batches, _followers(plan, section, parent)
     )
+
+
+def _followers(
+    plan: Plan, section: Orderings, parent: Structure
+) -> tuple[VibrationBatchMaker | PhononBatchMaker, ...]:
+    """Give what is to be done with the relaxed configurations."""
+    makers: list[VibrationBatchMaker | PhononBatchMaker] = []
+    if (runs := section.vibrations) is not None:
+        species = {element.symbol for element in parent.composition.elements}
+        if runs.two_phase_species not in {None, *species}:
+            raise InputError(
+                f"{section.label}: vibrations.two_phase_species {runs.two_phase_species!r} is not in the "
+                f"crystal ({', '.join(sorted(species))})"
+            )
+        makers.append(
+            VibrationBatchMaker(
+                plan.potential,
+                tuple(runs.temperatures_K),
+                constant_energy_protocol(runs.time_step_fs, runs.equilibration_ps, runs.production_ps),
+                plan.campaign.seed,
+                runs.configurations_per_batch,
+                runs.two_phase_species,
+            )
+        )
+    if (phonons := section.phonons) is not None:
+        given = phonons.model_dump(exclude={"temperatures_K", "configurations_per_batch"})
+        makers.append(
+            PhononBatchMaker(
+                plan.potential,
+                tuple(phonons.temperatures_K),
+                PhononProtocol(**given, relax_cell=section.relax_cell),
+                phonons.configurations_per_batch,
+            )
+        )
+    return tuple(makers)
 
 
 def _occupancy_class(section: Orderings) -> str:

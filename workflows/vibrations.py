@@ -31,8 +31,19 @@ from sse_screen.workflows.packing import unpack_structures
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
 
-def constant_energy_protocol() -> MolecularDynamicsProtocol:
+def constant_energy_protocol(
+    time_step_fs: float = 1.0, equilibration_ps: float = 1.0, production_ps: float = 6.0
+) -> MolecularDynamicsProtocol:
     """Give the protocol of Yang 2025: 6 ps at 1 fs after equilibration, velocities every 4 fs.
+
+    Parameters
+    ----------
+    time_step_fs : float
+        Integration step.
+    equilibration_ps : float
+        Under a thermostat, discarded.
+    production_ps : float
+        At constant energy.
 
     Returns
     -------
@@ -41,9 +52,9 @@ def constant_energy_protocol() -> MolecularDynamicsProtocol:
     """
     return MolecularDynamicsProtocol(
         ensemble="nve",
-        time_step_fs=1.0,
-        equilibration_ps=1.0,
-        production_ps=6.0,
+        time_step_fs=time_step_fs,
+        equilibration_ps=equilibration_ps,
+        production_ps=production_ps,
         frame_interval_fs=4.0,
         store_velocities=True,
     )
@@ -69,6 +80,8 @@ class VibrationBatchMaker(Maker):
         Every run's seed is derived from it, the configuration and the temperature.
     maximum_configurations : int, optional
         Only the first so many basins by id, which is as good as random since ids are hashes.
+    two_phase_species : str, optional
+        Mobile species to treat as gas and solid as well, beside the harmonic result.
     """
 
     potential: PotentialIdentity
@@ -76,6 +89,7 @@ class VibrationBatchMaker(Maker):
     protocol: MolecularDynamicsProtocol = field(default_factory=constant_energy_protocol)
     seed: int = 1
     maximum_configurations: int | None = None
+    two_phase_species: str | None = None
     name: str = "vibrations"
 
     @job
@@ -108,6 +122,7 @@ class VibrationBatchMaker(Maker):
                 "seed": self.seed,
                 "maximum_configurations": self.maximum_configurations,
             }
+            | _two_phase(self)
         )
 
         def compute(folder: Path) -> VibrationBatchOutput:
@@ -152,6 +167,11 @@ class _Wanted:
     key: str
 
 
+def _two_phase(maker: VibrationBatchMaker) -> dict[str, str]:
+    """What the two-phase treatment adds to the content of an id; nothing where there is none."""
+    return {} if maker.two_phase_species is None else {"two_phase_species": maker.two_phase_species}
+
+
 def _wanted(maker: VibrationBatchMaker, batch: ConfigurationBatchOutput, level: str) -> dict[str, _Wanted]:
     """Name the runs of a batch; configurations of one basin share key and seed."""
     protocol = maker.protocol.model_dump(mode="json")
@@ -176,6 +196,7 @@ def _wanted(maker: VibrationBatchMaker, batch: ConfigurationBatchOutput, level: 
                 protocol=protocol,
                 temperature_K=float(temperature_K),
                 seed=seed,
+                **_two_phase(maker),
             )
             runs[f"{name}_{temperature_K:g}K"] = _Wanted(configuration, float(temperature_K), seed, key)
     return runs
@@ -278,6 +299,7 @@ def _result(
             target_temperature_K=wanted.temperature_K,
             level_of_theory=level,
             potential=maker.potential,
+            two_phase_species=maker.two_phase_species,
         )
     except InputError as error:
         result["flags"] = [f"failed: {error}"]

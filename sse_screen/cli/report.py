@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from sse_screen.reporting.page import ReportContent, WorkerTime
 
 EPILOG = "Example: sse-screen report --campaign quickstart --folder quickstart_report"
-_TIMED = {"$in": ["relaxation", "molecular_dynamics", "configuration_batch", "vibration_batch"]}
+_TIMED = {
+    "$in": ["relaxation", "molecular_dynamics", "configuration_batch", "vibration_batch", "phonon_batch"]
+}
 
 
 def report(

@@ -21,13 +21,14 @@ from sse_screen.documents.base import (
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
 from sse_screen.documents.survey import SurveyDecisionOutput, SurveyOutput
-from sse_screen.documents.vibration_batch import VibrationBatchOutput
+from sse_screen.documents.vibration_batch import PhononBatchOutput, VibrationBatchOutput
 
 OUTPUTS: tuple[type[BaseModel], ...] = (
     MolecularDynamicsOutput,
     RelaxationOutput,
     ConfigurationBatchOutput,
     VibrationBatchOutput,
+    PhononBatchOutput,
     SurveyOutput,
     SurveyDecisionOutput,
 )

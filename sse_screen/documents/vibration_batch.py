@@ -29,10 +29,9 @@ class VibrationResult(Document):
     )
 
 
-class VibrationBatchOutput(Document):
-    """What one batch of constant-energy runs leaves in ``outputs``; the spectra are in the blob store."""
+class _Batch(Document):
+    """What batches of vibrations share, of whichever route."""
 
-    kind: Literal["vibration_batch"] = "vibration_batch"
     calculation_key: str = Field(description="Hash of structures, potential, protocol, temperatures, seed")
     parent_id: str = Field(description="Hash of the disordered parent")
     parent_name: str = Field(description="Name given in the campaign")
@@ -42,9 +41,7 @@ class VibrationBatchOutput(Document):
     elements: list[str] = Field(description="Elements, alphabetical")
     n_atoms: int = Field(description="Atoms in the cell", gt=0)
     potential: PotentialIdentity
-    protocol: MolecularDynamicsProtocol
     relaxation_level: str = Field(description="Level of theory of the relaxed energies")
-    seed: int = Field(description="Seed of the batch; each run's is derived from it and its configuration")
     results: list[VibrationResult]
     n_reused: int = Field(0, description="Of them, those that another batch had run")
     documents: BlobReference
@@ -52,3 +49,36 @@ class VibrationBatchOutput(Document):
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
+
+
+class VibrationBatchOutput(_Batch):
+    """What one batch of constant-energy runs leaves in ``outputs``; the spectra are in the blob store."""
+
+    kind: Literal["vibration_batch"] = "vibration_batch"
+    protocol: MolecularDynamicsProtocol
+    seed: int = Field(description="Seed of the batch; each run's is derived from it and its configuration")
+
+
+class PhononProtocol(Document):
+    """How atoms are displaced."""
+
+    displacement_A: float = Field(
+        0.01, gt=0, description="Finite displacement", json_schema_extra={"unit": "angstrom"}
+    )
+    minimum_length_A: float = Field(
+        12.0, gt=0, description="Shortest vector of the supercell", json_schema_extra={"unit": "angstrom"}
+    )
+    maximum_force_eV_per_A: float = Field(
+        1e-4,
+        gt=0,
+        description="Of the relaxation before, which imaginary modes depend on",
+        json_schema_extra={"unit": "eV/angstrom"},
+    )
+    relax_cell: bool = Field(False, description="Relax the cell as well as the positions")
+
+
+class PhononBatchOutput(_Batch):
+    """What one batch of phonons leaves in ``outputs``; the spectra are in the blob store."""
+
+    kind: Literal["phonon_batch"] = "phonon_batch"
+    protocol: PhononProtocol

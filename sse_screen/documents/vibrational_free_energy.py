@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import ase.data
 import numpy as np
@@ -49,11 +49,21 @@ class TwoPhaseContribution(Document):
 
 
 class VibrationalFreeEnergyDoc(DerivedDocument):
-    """Vibrational free energy of one configuration from a constant-energy run."""
+    """Vibrational free energy of one configuration, from a constant-energy run or from phonons."""
 
     collection: ClassVar[str] = "vibrational_free_energy"
-    meaning_version: ClassVar[str] = "1"
-    group_fields: ClassVar[tuple[str, ...]] = ("configuration_id", "level_of_theory", "target_temperature_K")
+    meaning_version: ClassVar[str] = "2"
+    group_fields: ClassVar[tuple[str, ...]] = (
+        "configuration_id",
+        "level_of_theory",
+        "target_temperature_K",
+        "route",
+    )
+
+    route: Literal["constant_energy", "phonons"] = Field(
+        "constant_energy",
+        description="constant_energy: velocities of a run; phonons: finite displacements, harmonic",
+    )
 
     configuration_id: str = Field(description="Id of the ordering or crystal")
     formula: str = Field(description="Reduced formula")
@@ -62,20 +72,27 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
     level_of_theory: str = Field(description="Potential or DFT setting")
     potential: PotentialIdentity | None = Field(None, description="The potential, where there is one")
     target_temperature_K: float = Field(description="Temperature aimed at", gt=0, json_schema_extra=_KELVIN)
-    measured_temperature_K: float = Field(
-        description="Mean kinetic temperature of the run", json_schema_extra=_KELVIN
+    measured_temperature_K: float | None = Field(
+        None, description="Mean kinetic temperature of the run; null for phonons", json_schema_extra=_KELVIN
     )
     n_atoms: int = Field(description="Atoms in the cell", json_schema_extra=_NUMBER)
     n_modes: float = Field(description="Modes of the density of states", json_schema_extra=_NUMBER)
-    duration_ps: float = Field(description="Length of the run", json_schema_extra={"unit": "ps"})
+    duration_ps: float | None = Field(
+        None, description="Length of the run; null for phonons", json_schema_extra={"unit": "ps"}
+    )
+    imaginary_share: float | None = Field(
+        None,
+        description="Share of the phonons that are imaginary and left out; null for runs",
+        json_schema_extra=_NUMBER,
+    )
     relaxed_energy_eV_per_cell: float = Field(
         description="E_0, energy of the relaxed cell", json_schema_extra=_PER_CELL
     )
     free_energy_eV_per_cell: float = Field(
         description="F at the target temperature, E_0 included", json_schema_extra=_PER_CELL
     )
-    free_energy_at_measured_eV_per_cell: float = Field(
-        description="F at the measured temperature, E_0 included", json_schema_extra=_PER_CELL
+    free_energy_at_measured_eV_per_cell: float | None = Field(
+        None, description="F at the measured temperature, E_0 included", json_schema_extra=_PER_CELL
     )
     free_energy_eV_per_atom: float = Field(
         description="F at the target temperature, E_0 included", json_schema_extra={"unit": "eV/atom"}
@@ -166,13 +183,14 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             "configuration_id": configuration_id,
             "level_of_theory": level_of_theory,
             "target_temperature_K": float(target_temperature_K),
+            "route": "constant_energy",
         }
         elements = sorted(set(trajectory.species))
         stored = regridded(spectrum.density, SPACING_THz, HIGHEST_THz)
         return cls(
             id=cls.id_of(group),
             **group,
-            formula=_formula(trajectory),
+            formula=_formula(trajectory.species),
             chemical_system="-".join(elements),
             elements=elements,
             potential=potential,
@@ -190,6 +208,72 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             flags=list(checks.flags),
             warnings=list(spectrum.warnings),
             **_numbers(at_target, n_atoms),
+        )
+
+    @classmethod
+    def from_phonons(
+        cls,
+        density: DensityOfStates,
+        species: tuple[str, ...],
+        *,
+        configuration_id: str,
+        relaxed_energy_eV: float,
+        target_temperature_K: float,
+        level_of_theory: str,
+        potential: PotentialIdentity | None = None,
+        imaginary_share: float = 0.0,
+    ) -> Self:
+        """Sum the modes of a crystal's phonons.
+
+        Parameters
+        ----------
+        density : DensityOfStates
+            Modes of the cell.
+        species : tuple of str
+            Element of every atom of the cell.
+        configuration_id : str
+            Id of the ordering or crystal.
+        relaxed_energy_eV : float
+            Energy of the cell whose atoms were displaced.
+        target_temperature_K : float
+            Temperature.
+        level_of_theory : str
+            Name of the potential or DFT setting.
+        potential : PotentialIdentity, optional
+            The potential.
+        imaginary_share : float
+            Share of imaginary modes that ``density`` leaves out.
+
+        Returns
+        -------
+        VibrationalFreeEnergyDoc
+            The document, without build metadata.
+        """
+        refuse_unphysical_entropy(density, len(species))
+        thermal = harmonic_thermodynamics(density, target_temperature_K, relaxed_energy_eV=relaxed_energy_eV)
+        group = {
+            "configuration_id": configuration_id,
+            "level_of_theory": level_of_theory,
+            "target_temperature_K": float(target_temperature_K),
+            "route": "phonons",
+        }
+        elements = sorted(set(species))
+        stored = regridded(density, SPACING_THz, HIGHEST_THz)
+        return cls(
+            id=cls.id_of(group),
+            **group,
+            formula=_formula(species),
+            chemical_system="-".join(elements),
+            elements=elements,
+            potential=potential,
+            n_atoms=len(species),
+            n_modes=density.n_modes,
+            imaginary_share=imaginary_share,
+            relaxed_energy_eV_per_cell=relaxed_energy_eV,
+            frequencies_THz=stored.frequencies_THz.tolist(),
+            modes_by_species={name: modes.tolist() for name, modes in stored.modes.items()},
+            usable=True,
+            **_numbers(thermal, len(species)),
         )
 
     def of_configuration(self, configuration_id: str, relaxed_energy_eV: float) -> Self:
@@ -214,7 +298,11 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             "configuration_id": configuration_id
         }
         shifted = ("relaxed_energy", "free_energy", "free_energy_at_measured", "internal_energy")
-        energies = {f"{name}_eV_per_cell": getattr(self, f"{name}_eV_per_cell") + shift for name in shifted}
+        energies = {
+            f"{name}_eV_per_cell": value + shift
+            for name in shifted
+            if (value := getattr(self, f"{name}_eV_per_cell")) is not None
+        }
         whose = f"the run is that of configuration {self.configuration_id}, which relaxed to the same basin"
         return self.model_copy(
             update={
@@ -327,9 +415,9 @@ def _two_phase(trajectory: Trajectory, spectrum: VelocitySpectrum, species: str)
     )
 
 
-def _formula(trajectory: Trajectory) -> str:
+def _formula(species: tuple[str, ...]) -> str:
     """Give the reduced formula."""
     from pymatgen.core import Composition
 
-    counts = {name: trajectory.species.count(name) for name in set(trajectory.species)}
+    counts = {name: species.count(name) for name in set(species)}
     return Composition(counts).reduced_formula

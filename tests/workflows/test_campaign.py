@@ -144,3 +144,13 @@ def test_a_full_disk_is_told_before_anything_is_done(tmp_path, command):
     assert done.returncode == 2
     assert "GB are left" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_what_is_wrong_with_vibrations_is_said(tmp_path):
+    def with_runs(**runs):
+        section = {"prototype": "li6ps5cl-disordered", "vibrations": {"temperatures_K": [300]} | runs}
+        return refused(tmp_path, {"name": "t", "orderings": [section]})
+
+    assert "two_phase_species 'Na' is not in the crystal (Cl, Li, P, S)" in with_runs(two_phase_species="Na")
+    assert "time_step_fs" in with_runs(time_step_fs=3)
+    assert "take 0.5, 1, 2 or 4 (given: 3)" in with_runs(time_step_fs=3)

@@ -28,7 +28,13 @@ def campaign(tmp_path):
                 {
                     "file": str(path),
                     "temperatures_K": [300],
-                    "vibrations": {"temperatures_K": [300], "equilibration_ps": 0.2, "production_ps": 1.0},
+                    "vibrations": {
+                        "temperatures_K": [300],
+                        "equilibration_ps": 0.2,
+                        "production_ps": 1.0,
+                        "two_phase_species": "Li",
+                    },
+                    "phonons": {"temperatures_K": [300], "minimum_length_A": 5.0},
                 }
             ],
         }
@@ -38,7 +44,7 @@ def campaign(tmp_path):
 def test_from_partial_occupancies_to_a_free_energy_with_vibrations(campaign, database, settings_environment):
     pad = launchpad(settings_environment)
     submission = submit_plan(plan_campaign(campaign), database, pad)
-    assert submission.n_jobs == 2
+    assert submission.n_jobs == 3
     assert launch_workers(settings_environment, pad, 1, lambda _c: None) == 0, failures(pad)
     for builder in BUILDERS:
         assert run_builder(builder()).failures == {}
@@ -48,8 +54,16 @@ def test_from_partial_occupancies_to_a_free_energy_with_vibrations(campaign, dat
         0,
         configuration["configuration_id"],
     )
-    (vibration,) = database["vibrational_free_energy"].find()
+    vibration, phonons = database["vibrational_free_energy"].find().sort("route")
+    assert (vibration["route"], phonons["route"]) == ("constant_energy", "phonons")
     assert vibration["usable"], vibration["flags"]
+    assert vibration["two_phase"]["fluidicity"] < 0.05
+    assert phonons["n_modes"] == pytest.approx(24)
+    assert phonons["imaginary_share"] < 0.005
+    relaxed = [v["relaxed_energy_eV_per_cell"] for v in (vibration, phonons)]
+    assert relaxed[0] - 0.02 < relaxed[1] <= relaxed[0] + 1e-4  # phonons relax further
+    parts = [v["free_energy_eV_per_cell"] - v["relaxed_energy_eV_per_cell"] for v in (vibration, phonons)]
+    assert parts[0] / 8 == pytest.approx(parts[1] / 8, abs=0.03)  # short runs, and three modes fewer
     assert vibration["n_modes"] == pytest.approx(3 * 8 - 3)
     plain, vibrating = (
         database["configurational_free_energy"].find_one(
