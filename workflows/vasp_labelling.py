@@ -113,14 +113,14 @@ class VaspLabelMaker(Maker):
             if name not in known:
                 runs[name] = static.make(Structure.from_dict(structure.structure))
                 runs[name].append_name(f" {structure.source}")
-        gathered = gather_vasp_labels(
+        gathered: Any = gather_vasp_labels(  # type: ignore[misc]
             reference, self.settings, {name: run.output for name, run in runs.items()}, inputs or []
         )
         gathered.config.on_missing_references = OnMissing.NONE
         return Response(replace=Flow([*runs.values(), gathered], gathered.output, name=self.name))
 
 
-@job  # type: ignore[misc]
+@job
 def gather_vasp_labels(
     batch: BlobReference | dict[str, Any],
     settings: VaspSettings | dict[str, Any],
