@@ -35,8 +35,13 @@ lint: install-all
 	$(BIN)/mypy
 	scripts/check_docstrings.sh $(BIN)/python
 
-bench: install-all
-	$(BIN)/python -m benchmarks
+# about half an hour on two cores; BENCH=--quick only shows that everything runs
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
+$(VENV)/.installed-bench: $(VENV)/.installed-all
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
+	touch $@
 
 clean:
 	rm -rf $(VENV)

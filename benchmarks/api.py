@@ -1,14 +1,11 @@
 """Answer times of the API's lists at 100,000 documents a collection, over HTTP, on the embedded server.
 
-Run: python -m benchmarks.api [--documents 100000] [--requests 200] [--json FILE]
 Each request has one or two filters with values drawn from the documents, and a sort key, both ways.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -21,7 +18,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+from rich.console import Console
 
+from benchmarks.comparison import Result, limited
 from benchmarks.synthetic import synthetic_documents
 from sse_screen.database.embedded import EmbeddedServer
 from sse_screen.database.indexes import derived_indexes, ensure_indexes
@@ -33,32 +32,74 @@ from sse_screen.settings import Settings, load_settings
 BATCH = 5000
 
 
-def main() -> None:
-    """Fill, serve, ask, and tell the percentiles."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=100_000)
-    parser.add_argument("--requests", type=int, default=200, help="for each collection and number of filters")
-    parser.add_argument("--cache-gb", type=float, default=1.0, help="cache of the embedded server")
-    parser.add_argument("--collections", nargs="*", help="only these")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    arguments = parser.parse_args()
+def run(console: Console, *, quick: bool = False) -> Result:
+    """Measure the two collections that are asked most.
+
+    Parameters
+    ----------
+    console : Console
+        Where progress goes.
+    quick : bool
+        Two hundred documents and ten requests.
+
+    Returns
+    -------
+    Result
+        Percentiles of the answer times.
+    """
+    documents, requests = (200, 10) if quick else (100_000, 200)
+    figures = measure(["diffusivity", "activation_energy"], documents, requests, 1.0, console)
+    comparisons = []
+    for name, by_filters in figures.items():
+        for filters, found in by_filters.items():
+            what = f"{name}, {documents} documents, {filters} and sort: p95"
+            comparisons.append(limited(what, "ms", found["p95_ms"], 50.0))
+            scans = f"{name}, {filters}: requests that scan the collection"
+            comparisons.append(limited(scans, "1", found["collection_scans"], 0.0))
+    return Result(comparisons, figures)
+
+
+def measure(
+    names: list[str], documents: int, requests: int, cache_GB: float, console: Console
+) -> dict[str, Any]:
+    """Fill, serve, ask.
+
+    Parameters
+    ----------
+    names : list of str
+        Collections.
+    documents : int
+        Documents in each.
+    requests : int
+        For each collection and number of filters.
+    cache_GB : float
+        Cache of the embedded server.
+    console : Console
+        Where progress goes.
+
+    Returns
+    -------
+    dict
+        By collection and number of filters, the percentiles.
+    """
     folder = Path(tempfile.mkdtemp(prefix="sse-bench-"))
-    settings = load_settings(data_directory=folder, embedded_cache_gb=arguments.cache_gb)
+    settings = load_settings(data_directory=folder, embedded_cache_gb=cache_GB)
     server = EmbeddedServer.from_settings(settings)
     server.start()
     try:
-        chosen = arguments.collections or list(served_collections())
-        collections = {name: served_collections()[name] for name in chosen}
-        figures = _measure(settings, collections, arguments.documents, arguments.requests)
+        collections = {name: served_collections()[name] for name in names}
+        return _measure(settings, collections, documents, requests, console)
     finally:
         server.stop()
         shutil.rmtree(folder)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def _measure(
-    settings: Settings, collections: dict[str, ServedCollection], documents: int, requests: int
+    settings: Settings,
+    collections: dict[str, ServedCollection],
+    documents: int,
+    requests: int,
+    console: Console,
 ) -> dict[str, Any]:
     database = connect(settings)
     for name, collection in collections.items():
@@ -74,7 +115,7 @@ def _measure(
         if batch:
             database[name].insert_many(batch, ordered=False)
         ensure_indexes(database, {name: derived_indexes(collection)})
-        _say(f"{name}: {documents} documents in {time.perf_counter() - started:.0f} s")
+        _say(console, f"{name}: {documents} documents in {time.perf_counter() - started:.0f} s")
     port = _free_port()
     command = [sys.executable, "-m", "sse_screen.cli", "serve", "--port", str(port)]
     api = subprocess.Popen(
@@ -85,7 +126,7 @@ def _measure(
             _wait(client)
             servers = [api.pid, int(database.command("serverStatus")["pid"])]
             return {
-                name: _ask(client, database, collection, requests, servers)
+                name: _ask(client, database, collection, requests, servers, console)
                 for name, collection in collections.items()
             }
     finally:
@@ -94,7 +135,12 @@ def _measure(
 
 
 def _ask(
-    client: httpx.Client, database: Any, collection: ServedCollection, requests: int, servers: list[int]
+    client: httpx.Client,
+    database: Any,
+    collection: ServedCollection,
+    requests: int,
+    servers: list[int],
+    console: Console,
 ) -> dict[str, dict[str, float]]:
     generator = np.random.default_rng(1)
     samples = list(database[collection.name].aggregate([{"$sample": {"size": 200}}]))
@@ -121,8 +167,8 @@ def _ask(
             "collection_scans": scans,
         }
         figures[f"{n_filters} filters"] = found
-        _say(f"{collection.name}, {n_filters} filters and sort: " + _line(found))
-        _say(f"  slowest: {worst[1]}")
+        _say(console, f"{collection.name}, {n_filters} filters and sort: " + _line(found))
+        _say(console, f"  slowest: {worst[1]}")
     return figures
 
 
@@ -186,10 +232,5 @@ def _wait(client: httpx.Client) -> None:
             time.sleep(0.2)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+def _say(console: Console, text: str) -> None:
+    console.print(f"  {text}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""CHGNet: molecular dynamics against atomate2 with the stock model, and batches of small cells.
+"""CHGNet: molecular dynamics against atomate2 with the stock model, and against the arithmetic floor.
 
 Times are CPU times of this process with one thread, the compared routes in turn, so that other work on the
 machine weighs on all of them alike.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -30,16 +28,14 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.comparison import Result, less, limited
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
-from sse_screen.documents.relaxation import RelaxationProtocol
-from sse_screen.dynamics.batched import relax_together, run_dynamics_together
 from sse_screen.dynamics.molecular_dynamics import run_molecular_dynamics
-from sse_screen.dynamics.relaxation import relax_structure
 from sse_screen.potentials import load_calculator, load_engine
 from sse_screen.potentials.calculator import graph_of
 from sse_screen.potentials.graph import CrystalGraph
 from sse_screen.potentials.matrix_product import multiply
-from sse_screen.structures.prototypes import build_prototype, list_prototypes
+from sse_screen.structures.prototypes import build_prototype
 
 CRYSTALS = ("lgps", "llzo-cubic", "llzo-tetragonal")
 STOCK = {"@module": "chgnet.model.dynamics", "@callable": "CHGNetCalculator"}
@@ -48,18 +44,21 @@ TEMPERATURE_K = 600.0
 WIDTH = 64
 
 
-def run(console: Console) -> dict[str, Any]:
-    """Run both comparisons.
+def run(console: Console, *, quick: bool = False) -> Result:
+    """Compare a step of molecular dynamics at 50, 96 and 192 atoms.
 
     Parameters
     ----------
     console : Console
         Where tables go.
+    quick : bool
+        The smallest crystal only, one round.
 
     Returns
     -------
-    dict
-        All figures.
+    Result
+        CPU ms a step by three routes, ratios to atomate2 and to the arithmetic floor, largest difference of
+        the forces.
     """
     torch.set_num_threads(1)
     rate, best_rate = matrix_rate(), tall_rate()
@@ -67,27 +66,27 @@ def run(console: Console) -> dict[str, Any]:
         f"one thread: {rate / 1e9:.0f} GFLOP/s in torch's product of large matrices, "
         f"{best_rate / 1e9:.0f} in our product of tall ones"
     )
-    dynamics = [compare_dynamics(name, rate, best_rate) for name in CRYSTALS]
+    names, rounds = (CRYSTALS[:1], 1) if quick else (CRYSTALS, 2)
+    dynamics = []
+    for name in names:
+        dynamics.append(compare_dynamics(name, rate, best_rate, rounds, quick=quick))
+        console.print(f"  {name}: {dynamics[-1]['ratio']:.1f} times as many steps as atomate2")
     console.print(_table(dynamics))
-    workers = compare_workers()
-    console.print(
-        f"two workers make {workers['ratio']:.2f} times the steps of one "
-        f"(load of the machine before: {workers['load_average']:.1f} of {workers['n_cores']} cores)"
-    )
-    batch = compare_batches()
-    console.print(
-        f"{batch['n_cells']} cells of {batch['smallest']} to {batch['largest']} atoms, relaxation to "
-        f"0.08 eV/Å and {batch['md_ps']:g} ps, an hour: {batch['stock_cells_per_hour']:.0f} one at a time "
-        f"with stock CHGNet, {batch['single_cells_per_hour']:.0f} with the fast one, "
-        f"{batch['cells_per_hour']:.0f} in batches ({batch['ratio']:.1f}×)"
-    )
-    return {
-        "matrix_rate_flops": rate,
-        "tall_rate_flops": best_rate,
-        "dynamics": dynamics,
-        "workers": workers,
-        "batch": batch,
-    }
+    comparisons = []
+    for d in dynamics:
+        size = f"{d['n_atoms']} atoms"
+        stock = d["atomate2_stock_ms"]
+        comparisons.append(
+            less(f"MD step, {size}", "ms", d["platform_ms"], "atomate2, stock CHGNet", stock, 2.3)
+        )
+        peer = "atomate2 with ours as calculator"
+        comparisons.append(less(f"MD step, {size}", "ms", d["platform_ms"], peer, d["atomate2_fast_ms"]))
+        difference = d["largest_force_difference_eV_per_A"]
+        comparisons.append(limited(f"force difference to stock, {size}", "eV/Å", difference, 3e-5))
+        above = d["evaluation_ms"] / d["floor_ms"]
+        comparisons.append(limited(f"evaluation over arithmetic floor, {size}", "1", above, 2.0))
+    details = {"matrix_rate_flops": rate, "tall_rate_flops": best_rate, "dynamics": dynamics}
+    return Result(comparisons, details)
 
 
 def _table(dynamics: list[dict[str, Any]]) -> Table:
@@ -156,12 +155,14 @@ def count_operations(graph: CrystalGraph) -> float:
     return 2.0 * (embedding + atom_layers + bond_layers + angle_layers)
 
 
-def compare_dynamics(name: str, rate: float, best_rate: float, rounds: int = 2) -> dict[str, Any]:
+def compare_dynamics(
+    name: str, rate: float, best_rate: float, rounds: int = 2, *, quick: bool = False
+) -> dict[str, Any]:
     """Time a step of molecular dynamics by three routes in turn."""
     structure = build_prototype(name)
     atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
     atoms.rattle(0.02, seed=1)
-    steps = max(4, 1000 // len(atoms))
+    steps = 2 if quick else max(4, 1000 // len(atoms))
     routes: dict[str, tuple[Callable[[int], None], int]] = {
         "atomate2_stock_ms": (lambda n: _atomate2(structure, STOCK, {}, n), steps),
         "atomate2_fast_ms": (
@@ -230,54 +231,6 @@ def _platform(atoms: Atoms, n_steps: int) -> None:
         )
 
 
-_WORKER = """
-import sys, time
-from pymatgen.io.ase import AseAtomsAdaptor
-from sse_screen.potentials import load_calculator
-from sse_screen.structures.prototypes import build_prototype
-atoms = AseAtomsAdaptor.get_atoms(build_prototype(sys.argv[1]), msonable=False)
-atoms.calc = load_calculator("chgnet", device="cpu")
-atoms.get_forces()
-print("ready", flush=True)
-sys.stdin.readline()
-end, n = time.monotonic() + float(sys.argv[2]), 0
-while time.monotonic() < end:
-    atoms.rattle(1e-3, seed=n)
-    atoms.get_forces()
-    n += 1
-print(n)
-"""
-
-
-def compare_workers(name: str = "llzo-cubic", seconds: float = 10.0) -> dict[str, Any]:
-    """Count evaluations of one worker process and of two at once, by the clock on the wall."""
-    load = os.getloadavg()[0]
-    counts = []
-    for n_workers in (1, 2):
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-c", _WORKER, name, str(seconds)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(n_workers)
-        ]
-        for worker in workers:
-            worker.stdout.readline()
-        for worker in workers:
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        counts.append(sum(int(worker.communicate()[0]) for worker in workers))
-    return {
-        "one": counts[0],
-        "two": counts[1],
-        "ratio": counts[1] / max(counts[0], 1),
-        "load_average": load,
-        "n_cores": os.cpu_count(),
-    }
-
-
 def _force_difference(atoms: Atoms) -> float:
     forces = []
     for variant in ("stock", "fast"):
@@ -285,73 +238,3 @@ def _force_difference(atoms: Atoms) -> float:
         crystal.calc = load_calculator("chgnet", variant=variant, device="cpu")  # type: ignore[arg-type]
         forces.append(crystal.get_forces())
     return float(np.abs(forces[0] - forces[1]).max())
-
-
-def small_cells(number: int, largest: int = 20) -> list[Atoms]:
-    """Distorted cells of the library's crystals, none above ``largest`` atoms."""
-    cells: list[Atoms] = []
-    kinds = []
-    for prototype in list_prototypes():
-        structure = build_prototype(prototype.name)
-        if structure.is_ordered:
-            structure = structure.get_primitive_structure()
-            if 4 <= len(structure) <= largest:
-                kinds.append(AseAtomsAdaptor.get_atoms(structure, msonable=False))
-    for k in range(number):
-        atoms = kinds[k % len(kinds)].copy()
-        atoms.rattle(0.06, seed=k)
-        cells.append(atoms)
-    return cells
-
-
-def compare_batches(
-    n_cells: int = 200, md_ps: float = 1.0, sample: int = 12, sample_ps: float = 0.04
-) -> dict[str, Any]:
-    """Cells an hour: relaxation and molecular dynamics, one at a time and in batches.
-
-    One at a time is timed on every so many of the cells, and the dynamics on its first ``sample_ps``: steps
-    cost the same all along.
-    """
-    cells = small_cells(n_cells)
-    chosen = cells[:: max(1, n_cells // sample)]
-    relaxation = RelaxationProtocol(maximum_force_eV_per_A=0.08, relax_cell=False)
-    per_cell = {}
-    for variant in ("stock", "fast"):
-        calculator = load_calculator("chgnet", variant=variant, device="cpu")  # type: ignore[arg-type]
-        start = time.process_time()
-        relaxed = [relax_structure(atoms, calculator, relaxation).atoms for atoms in chosen]
-        relaxing = time.process_time() - start
-        start = time.process_time()
-        for seed, atoms in enumerate(relaxed):
-            with tempfile.TemporaryDirectory() as folder:
-                run_molecular_dynamics(
-                    atoms, calculator, _short(sample_ps), TEMPERATURE_K, seed, Path(folder)
-                )
-        moving = time.process_time() - start
-        per_cell[variant] = (relaxing + moving * md_ps / sample_ps) / len(chosen)
-    engine = load_engine("chgnet")
-    start = time.process_time()
-    done = relax_together(cells, engine, relaxation)
-    relaxing = time.process_time() - start
-    start = time.process_time()
-    run_dynamics_together([r.atoms for r in done], engine, _short(sample_ps), TEMPERATURE_K, range(n_cells))
-    moving = time.process_time() - start
-    batched = (relaxing + moving * md_ps / sample_ps) / n_cells
-    sizes = [len(atoms) for atoms in cells]
-    return {
-        "n_cells": n_cells,
-        "smallest": min(sizes),
-        "largest": max(sizes),
-        "md_ps": md_ps,
-        "device": engine.device,
-        "stock_cells_per_hour": 3600 / per_cell["stock"],
-        "single_cells_per_hour": 3600 / per_cell["fast"],
-        "cells_per_hour": 3600 / batched,
-        "ratio": per_cell["stock"] / batched,
-    }
-
-
-def _short(length_ps: float) -> MolecularDynamicsProtocol:
-    return MolecularDynamicsProtocol(
-        time_step_fs=2.0, frame_interval_fs=20.0, equilibration_ps=0.0, production_ps=length_ps
-    )

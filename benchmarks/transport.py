@@ -13,58 +13,69 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.comparison import Comparison, Result, less, limited
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.transport.analysis import analyze_transport
 from sse_screen.transport.density import aligned_fractional_positions, probability_density
+from sse_screen.transport.site_analysis import analyse_sites
 from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops, vibrations
 
 FRAMES, IONS, FRAMEWORK = 5000, 64, 136
 STEP_PS, HOP_A, EDGE_A = 0.1, 2.0, 14.0
 
 
-def run(console: Console) -> dict[str, Any]:
+def run(console: Console, *, quick: bool = False) -> Result:
     """Time this platform at several lengths, and the other tools at 5000 frames.
 
     Parameters
     ----------
     console : Console
-        Where the table goes.
+        Where progress goes.
+    quick : bool
+        300 frames instead of 5000, no growth.
 
     Returns
     -------
-    dict
+    Result
         CPU seconds of each route, growth with the number of frames, peak memory in MB.
     """
-    results: dict[str, Any] = {"growth": {}}
-    for frames in (2500, 5000, 10000, 20000):
-        seconds = _timed(platform, make(frames))
-        results["growth"][str(frames)] = seconds
-        if frames == FRAMES:
-            results["this platform"] = seconds
-            results["peak_MB_of_process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    trajectory = make(FRAMES)
-    for name, module, route in (
-        ("pymatgen-analysis-diffusion", "pymatgen.analysis.diffusion", with_pymatgen),
-        ("kinisi", "kinisi", with_kinisi),
-        ("GEMDAT", "gemdat", with_gemdat),
+    length = 300 if quick else FRAMES
+    details: dict[str, Any] = {"growth_s": {}}
+    platform(make(300))  # compiling and imports are not what is compared
+    with_jumps(make(300))
+    for frames in (length,) if quick else (2500, 5000, 10000, 20000):
+        details["growth_s"][str(frames)] = _timed(platform, make(frames))
+    details["peak_MB_of_process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    ours = details["growth_s"][str(length)]
+    trajectory = make(length)
+    details["jumps_s"] = _timed(with_jumps, trajectory)
+    what = f"diffusivity and density, {length} frames of {IONS + FRAMEWORK} atoms"
+    comparisons = []
+    for name, route in (
+        ("pymatgen-analysis-diffusion", with_pymatgen),
+        ("kinisi", with_kinisi),
+        ("GEMDAT", with_gemdat),
     ):
-        results[name] = _timed(route, trajectory) if _installed(module) else None
-    table = Table("route", "CPU seconds", title=f"{FRAMES} frames, {IONS + FRAMEWORK} atoms, {IONS} mobile")
-    for name in ("this platform", "pymatgen-analysis-diffusion", "kinisi", "GEMDAT"):
-        value = results[name]
-        table.add_row(name, "not installed" if value is None else f"{value:.2f}")
-    console.print(table)
-    console.print(f"growth with frames: {results['growth']}")
-    return results
+        try:
+            details[name] = _timed(route, trajectory)
+        except ImportError as error:
+            details[name] = f"not installed: {error}"
+            comparisons.append(Comparison(what, "s", ours, f"{name} (not installed)"))
+            continue
+        comparisons.append(less(what, "s", ours, name, details[name]))
+        console.print(f"  {name}: {details[name]:.2f} s, this platform {ours:.2f} s")
+    comparisons.append(limited("sites and jumps of the same run besides", "s", details["jumps_s"], 2.0))
+    if not quick:
+        growth = details["growth_s"]["20000"] / details["growth_s"]["5000"]
+        comparisons.append(limited("growth of the time from 5,000 to 20,000 frames", "1", growth, 5.0))
+    return Result(comparisons, details)
 
 
 def make(frames: int, seed: int = 0) -> Trajectory:
@@ -83,6 +94,11 @@ def platform(trajectory: Trajectory) -> None:
     mobile, framework = trajectory.indices("Li"), trajectory.indices("S")
     fractional = aligned_fractional_positions(trajectory.positions, trajectory.cells, mobile, framework)
     probability_density(fractional, np.asarray(trajectory.cells[0]))
+
+
+def with_jumps(trajectory: Trajectory) -> None:
+    """Find sites, visits, jumps and their network from the density alone, as ``analyse_sites`` does."""
+    analyse_sites([trajectory], "Li")
 
 
 def with_pymatgen(trajectory: Trajectory) -> None:
@@ -108,7 +124,7 @@ def with_kinisi(trajectory: Trajectory) -> None:
         Atoms(trajectory.species, positions=frame, cell=cell, pbc=True)
         for frame, cell in zip(trajectory.positions, trajectory.cells, strict=True)
     ]
-    lags = np.unique(np.round(np.geomspace(1, 0.7 * FRAMES, 100))) * STEP_PS
+    lags = np.unique(np.round(np.geomspace(1, 0.7 * len(images), 100))) * STEP_PS
     found = DiffusionAnalyzer.from_ase(
         images,
         specie="Li",
@@ -144,11 +160,3 @@ def _timed(route: Callable[[Trajectory], None], trajectory: Trajectory) -> float
     start = time.process_time()
     route(trajectory)
     return time.process_time() - start
-
-
-def _installed(module: str) -> bool:
-    """Return True if a module can be imported."""
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

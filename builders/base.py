@@ -21,6 +21,7 @@ import bson
 from maggma.core import Builder
 from pymongo import DeleteMany, ReplaceOne, UpdateOne
 
+from sse_screen.builders.sources import job_order, latest_calculations, reads_in_common
 from sse_screen.database.indexes import RAW_INDEXES, Index, derived_indexes, ensure_indexes
 from sse_screen.database.served import ServedCollection
 from sse_screen.database.stores import OUTPUTS, connect
@@ -187,7 +188,7 @@ class DerivedBuilder(Builder):
         dict
             ``id``, ``key`` (values of the group fields) and ``sources`` (ids of the members).
         """
-        sources, unreadable = self.read_sources(self.source_filter)
+        sources, unreadable = self._look()
         groups = {self.document.id_of(group.key): group for group in self.group(sources)}
         stored = self.database[self.collection].find({}, {"_id": 0, "id": 1, **dict.fromkeys(_COMPARED, 1)})
         existing = {found["id"]: found for found in stored}
@@ -292,7 +293,7 @@ class DerivedBuilder(Builder):
         projection = {"_id": 0, **dict.fromkeys((*ids, *paths), 1)}
         found = list(self.database[self.source].find(query, projection, batch_size=_BATCH_SIZE))
         if from_outputs:
-            found.sort(key=_job_order)  # so that the hash of a job's last index is the one that stays
+            found.sort(key=job_order)  # so that the hash of a job's last index is the one that stays
         readable, faults = [], {}
         for source in found:
             id_, content = self._id_of(source), source["output"] if from_outputs else source
@@ -337,6 +338,19 @@ class DerivedBuilder(Builder):
         report = self.finish()
         if report.failed:
             raise BuildFailedError(describe_failures(report))
+
+    def _look(self) -> tuple[list[Json], dict[str, str]]:
+        """Read all sources, or take what a builder before has read, where builders share their reads."""
+        shared = reads_in_common()
+        key = (type(self).read_sources, str(self.source_filter), self.used_fields, self.optional_fields)
+        if shared is None or self.source != OUTPUTS:  # a derived collection changes while builders run
+            return self.read_sources(self.source_filter)
+        if key not in shared:
+            found = self.read_sources(self.source_filter)
+            shared[key] = (*found, self._hashes)
+        sources, faults, hashes = shared[key]
+        self._hashes = dict(hashes)
+        return sources, faults
 
     def _build(self, item: Json) -> Json:
         id_field = "uuid" if self.source == OUTPUTS else "id"
@@ -422,38 +436,6 @@ def fingerprint(inputs: list[InputReference]) -> str:
         Hexadecimal sha256.
     """
     return content_hash(sorted([found.collection, found.id, found.content_sha256] for found in inputs))
-
-
-def latest_calculations(outputs: list[Json]) -> list[Json]:
-    """Keep one job output for each calculation, so that a rerun is not counted twice.
-
-    Parameters
-    ----------
-    outputs : list of dict
-        jobflow documents with ``uuid``, ``index`` and ``output.calculation_key``.
-
-    Returns
-    -------
-    list of dict
-        For each calculation key the earliest output (the greatest uuid of equally early ones), in its last
-        index, whatever the order in which they are stored; one that is taken over later changes nothing.
-    """
-    ordered = sorted(outputs, key=_job_order)
-    last_index = {output["uuid"]: output for output in ordered}
-    chosen: dict[str, Json] = {}
-    for output in last_index.values():
-        key = output["output"]["calculation_key"]
-        if key not in chosen or _completed(output) <= _completed(chosen[key]):
-            chosen[key] = output
-    return list(chosen.values())
-
-
-def _completed(output: Json) -> str:
-    return str(output.get("completed_at") or "")
-
-
-def _job_order(output: Json) -> tuple[str, int]:
-    return output["uuid"], output["index"]
 
 
 def describe_failures(report: BuildReport) -> str:

@@ -31,11 +31,12 @@ def build(
     from rich.progress import Progress
 
     from sse_screen.builders.pipeline import select_builders
+    from sse_screen.builders.sources import shared_reads
 
     console = Console(stderr=True)
     selected = select_builders(collections)
     rows = []
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True) as progress, shared_reads():
         for builder in selected:
             start = time.monotonic()
             report = _run(builder(), processes, progress)

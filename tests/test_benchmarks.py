@@ -1,0 +1,57 @@
+"""The benchmarks run with their peers, one that fails stops no other, the table says what was measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def run(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--output", str(tmp_path / "b.json"), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_quick_run_of_two_writes_table_and_json(tmp_path):
+    done = run(tmp_path, "hulls", "orderings", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert written["machine"]["cores"] >= 1
+    assert "numpy" in written["versions"]
+    for name in ("hulls", "orderings"):
+        comparisons = written["benchmarks"][name]["comparisons"]
+        assert any(c["peer"] and c["ratio"] == pytest.approx(c["theirs"] / c["ours"]) for c in comparisons)
+    text = (tmp_path / "b.txt").read_text()
+    assert "pymatgen" in text
+    assert "bsym" in text
+    assert "quick run" in text
+
+
+def test_one_that_fails_stops_no_other(tmp_path, monkeypatch):
+    from benchmarks import __main__ as program
+
+    real = program._run_apart
+    monkeypatch.setattr(
+        program, "_run_apart", lambda name, quick: {"error": "boom"} if name == "api" else real(name, quick)
+    )
+    monkeypatch.chdir(ROOT)
+    status = program._run_all(["api", "hulls"], True, tmp_path / "b.json")
+    written = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
+    assert status == 1
+    assert written["api"]["error"] == "boom"
+    assert written["hulls"]["comparisons"]
+
+
+def test_an_unknown_name_is_told(tmp_path):
+    done = run(tmp_path, "nonsense")
+    assert done.returncode == 2
+    assert "there are: chgnet" in done.stderr
