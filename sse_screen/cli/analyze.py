@@ -50,6 +50,9 @@ def analyze(
         bool | None,
         typer.Option(help="Positions follow atoms across boundaries, where the format leaves it open."),
     ] = None,
+    segments: Annotated[
+        bool, typer.Option(help="The files are consecutive segments of one run, not replicas.")
+    ] = False,
     skip_ps: Annotated[
         float, typer.Option(help="Equilibration at the start of every file to leave out.")
     ] = 0.0,
@@ -80,7 +83,8 @@ def analyze(
     )
     analysis = _analysis(
         files,
-        lambda file: _read(file, format, options, skip_ps),
+        lambda file: _read(file, format, options, 0.0 if segments else skip_ps),
+        lambda read: [_joined(read, skip_ps)] if segments else read,
         mobile_species=mobile_ion,
         framework_species=_symbols(framework),
         temperature_K=temperature_k,
@@ -99,7 +103,20 @@ def analyze(
         _print(analysis)
 
 
-def _analysis(files: list[Path], read: Callable[[Path], Trajectory], **options: Any) -> TransportAnalysis:
+def _joined(read: list[Trajectory], skip_ps: float) -> Trajectory:
+    """Join segments of one run, without its equilibration."""
+    from sse_screen.dynamics.trajectory import concatenate
+
+    run = concatenate(read)
+    return run.after(skip_ps) if skip_ps > 0 else run
+
+
+def _analysis(
+    files: list[Path],
+    read: Callable[[Path], Trajectory],
+    arrange: Callable[[list[Trajectory]], list[Trajectory]],
+    **options: Any,
+) -> TransportAnalysis:
     """Read all files and analyse them together, showing how far it is."""
     from rich.console import Console
 
@@ -111,7 +128,7 @@ def _analysis(files: list[Path], read: Callable[[Path], Trajectory], **options: 
             status.update(f"reading {file.name} ({number} of {len(files)})")
             trajectories.append(read(file))
         status.update("analysing")
-        return analyze_transport(trajectories, **options)
+        return analyze_transport(arrange(trajectories), **options)
 
 
 def _read(file: Path, format: str | None, options: object, skip_ps: float) -> Trajectory:

@@ -139,7 +139,7 @@ class SiteNetwork(Document):
             n_ions=analysis.n_ions,
             n_sites=len(analysis.sites),
             n_jumps=len(jumps),
-            n_replicas=analysis.visits.n_ions // analysis.n_ions,
+            n_replicas=analysis.n_trajectories,
             total_time_ps=analysis.n_frames * step_ps,
             inner_radius_A=analysis.radii.inner_A,
             outer_radius_A=analysis.radii.outer_A,

@@ -145,7 +145,8 @@ class StructureFunctions(Document):
         if missing := _why_no_spectrum(trajectories):
             reasons.append(missing)
         else:
-            frequencies, spectrum, warnings = _spectrum(trajectories, resolution_THz)
+            parts = [part for trajectory in trajectories for part in trajectory.continuous_parts()]
+            frequencies, spectrum, warnings = _spectrum(parts, resolution_THz)
         return cls(
             temperature_K=temperature_K,
             verdict=verdict,

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,8 @@ FloatArray = NDArray[np.floating]
 _FRAME_FIELDS = ("positions", "cells", "times_ps", "velocities", "temperatures_K", "potential_energies_eV")
 _FORMAT = "sse-screen-trajectory-1"
 _TIME_STEP_TOLERANCE = 1e-3
+# Part of a time step by which the clock may be off where a segment follows another.
+_GAP = 0.05
 
 
 class TrajectoryError(InputError):
@@ -121,17 +124,19 @@ class Trajectory:
 
     @property
     def time_step_ps(self) -> float:
-        """Time between frames in ps.
+        """Time between frames in ps; what lies between one segment and the next is not looked at.
 
         Raises
         ------
         TrajectoryError
             If there is one frame only, or the frames are not equally spaced in time (within 0.1 %).
         """
-        if self.n_frames < 2:
+        steps = np.delete(np.diff(self.times_ps), np.array(self.segment_starts[1:], dtype=int) - 1)
+        if not len(steps):
+            steps = np.diff(self.times_ps)
+        if not len(steps):
             raise TrajectoryError("times_ps: one frame has no time step")
-        steps = np.diff(self.times_ps)
-        mean = self.duration_ps / (self.n_frames - 1)
+        mean = float(steps.mean())
         # Times read back from float32 or rounded text carry the rounding of the largest time.
         rounding = 4 * float(np.spacing(np.abs(self.times_ps).max())) + _TIME_STEP_TOLERANCE * mean
         if np.any(np.abs(steps - mean) > rounding):
@@ -139,6 +144,24 @@ class Trajectory:
                 f"times_ps: frames are {steps.min():.6g} to {steps.max():.6g} ps apart, not equal spacing"
             )
         return mean
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Frames that begin a segment and do not follow the frame before by one time step."""
+        if len(self.segment_starts) == 1:
+            return ()
+        step = self.time_step_ps
+        return tuple(
+            start
+            for start in self.segment_starts[1:]
+            if abs(self.times_ps[start] - self.times_ps[start - 1] - step) > _GAP * step
+        )
+
+    def continuous_parts(self) -> list["Trajectory"]:
+        """Return the parts between gaps in the clock; those of one frame are left out if there are others."""
+        edges = [0, *self.gaps, self.n_frames]
+        parts = [self[a:b] for a, b in pairwise(edges)] if len(edges) > 2 else [self]
+        return [part for part in parts if part.n_frames > 1] or parts[:1]
 
     @property
     def volumes_A3(self) -> FloatArray:
@@ -256,9 +279,12 @@ def concatenate(segments: Sequence[Trajectory]) -> Trajectory:
     """Join the consecutive segments of one run into one trajectory.
 
     A first frame that repeats the time of the last one before it (the checkpoint written twice) is dropped.
-    A segment whose clock starts again at or before the end of the one before it is shifted to follow it by
-    one time step. Optional fields are kept if all segments have them. Independent runs are not joined but
-    handed to the estimators as several trajectories.
+    A segment that goes back on the clock was taken up from an older checkpoint: the frames after it in the
+    segment before belong to a part of the run that was given up, and are dropped: nothing counts twice.
+    A segment whose clock starts again from the beginning is shifted to follow the one before by a time step;
+    one that begins later leaves a gap in the clock, which no time window crosses (`continuous_parts`).
+    Optional fields are kept if all segments have them. Independent runs are not joined but handed to the
+    estimators as several trajectories.
 
     Parameters
     ----------
@@ -279,12 +305,14 @@ def concatenate(segments: Sequence[Trajectory]) -> Trajectory:
         raise TrajectoryError("segments: none given")
     first = segments[0]
     joined: list[Trajectory] = [first]
+    shift = 0.0
     for segment in segments[1:]:
         if segment.species != first.species:
             raise TrajectoryError("species: the segments hold different atoms or another order of atoms")
         if segment.unwrapped != first.unwrapped:
             raise TrajectoryError("unwrapped: some segments are wrapped and some are not")
-        joined.append(_following(joined[-1], segment))
+        kept, following, shift = _following(joined[-1], segment, shift)
+        joined[-1:] = [kept, following]
     values: dict[str, Any] = {}
     for name in _FRAME_FIELDS:
         parts = [getattr(segment, name) for segment in joined]
@@ -299,18 +327,27 @@ def concatenate(segments: Sequence[Trajectory]) -> Trajectory:
     return replace(first, **values, segment_starts=tuple(starts), notes=notes)
 
 
-def _following(before: Trajectory, segment: Trajectory) -> Trajectory:
-    """Return `segment` with a clock that follows `before`, without a repeated first frame."""
+def _following(before: Trajectory, segment: Trajectory, shift: float) -> tuple[Trajectory, Trajectory, float]:
+    """Return what is kept of `before`, `segment` on its clock, and the shift of that clock.
+
+    `shift` is that of the clock of `before`: what was added to the times in its file.
+    """
     end = float(before.times_ps[-1])
     step = segment.duration_ps / max(len(segment) - 1, 1) or before.duration_ps / max(len(before) - 1, 1)
-    if len(segment) > 1 and abs(segment.times_ps[0] - end) < 0.01 * step:
+    step = step or 1.0
+    own = float(segment.times_ps[0])
+    first = own + shift
+    goes_back = before.times_ps[0] + 0.5 * step < first <= end - 0.5 * step
+    if goes_back:
+        kept = int(np.searchsorted(before.times_ps, first - 0.01 * step))
+        return before[:kept], replace(segment, times_ps=segment.times_ps + shift), shift
+    if first <= end - 0.5 * step:
+        repeats = len(segment) > 1 and np.allclose(segment.positions[0], before.positions[-1], atol=1e-6)
+        segment = segment[1:] if repeats else segment
+        shift = end + step - float(segment.times_ps[0])
+    elif len(segment) > 1 and abs(first - end) < 0.5 * step:
         segment = segment[1:]
-    if segment.times_ps[0] > end:
-        return segment
-    same_frame = len(segment) > 1 and np.allclose(segment.positions[0], before.positions[-1], atol=1e-6)
-    if same_frame:
-        segment = segment[1:]
-    return replace(segment, times_ps=segment.times_ps - segment.times_ps[0] + end + (step or 1.0))
+    return before, replace(segment, times_ps=segment.times_ps + shift), shift
 
 
 def _as_float(value: FloatArray, name: str) -> FloatArray:

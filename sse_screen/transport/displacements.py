@@ -167,17 +167,49 @@ def displacements(
         masses = masses_of(trajectory.species)
         drift = np.einsum("a,tax->tx", masses / masses.sum(), vectors)
     vectors -= drift[:, None]
-    return Displacements(vectors, drift, mobile, framework, find_discontinuities(vectors, mobile), ambiguous)
+    breaks = find_discontinuities(vectors, mobile, trajectory.segment_starts[1:])
+    return Displacements(vectors, drift, mobile, framework, breaks, ambiguous)
 
 
-def find_discontinuities(vectors_A: FloatArray, mobile: IndexArray | None = None) -> tuple[int, ...]:
+def continuous_pieces(
+    trajectory: Trajectory,
+    mobile_species: str | Sequence[str],
+    framework_species: Sequence[str] | None = None,
+) -> list[Trajectory]:
+    """Return the parts of a trajectory within which every frame follows the one before.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        With gaps in its clock or restarts from other positions, or none.
+    mobile_species : str or sequence of str
+        Element symbol(s) of the mobile ion.
+    framework_species : sequence of str, optional
+        As in `displacements`.
+
+    Raises
+    ------
+    SpeciesError
+        If a named species is not there.
+    """
+    found = []
+    for part in trajectory.continuous_parts():
+        pieces = displacements(part, mobile_species, framework_species).pieces()
+        found += [part[piece] for piece in pieces] or [part]
+    return found
+
+
+def find_discontinuities(
+    vectors_A: FloatArray, mobile: IndexArray | None = None, segment_starts: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Return the frames at which many atoms at once are displaced from the frame before.
 
     The median over atoms of the step length is compared with its own median over frames, so that neither
     hops of single ions nor a coarse dump are taken for a restart; a break is 5 times and 0.4 Å above it.
     A restart from an earlier frame leaves the framework where it is: it shows as more mobile ions that move
     at once than their own rate allows (`_simultaneous`). Frames at a break that is one of many (more than
-    one in ten) are not reported: that is fast motion.
+    one in ten) are not reported: that is fast motion. Where a segment is known to begin, a break is twice and
+    0.1 Å above the median, or a step in which more mobile ions move than one in a hundred steps would show.
 
     Parameters
     ----------
@@ -185,6 +217,8 @@ def find_discontinuities(vectors_A: FloatArray, mobile: IndexArray | None = None
         Displacements in Å, shape (n_frames, n_atoms, 3).
     mobile : numpy.ndarray, optional
         Indices of the mobile ions, which are looked at by themselves too.
+    segment_starts : sequence of int
+        Frames at which the run was taken up again.
     """
     if len(vectors_A) < 4:
         return ()
@@ -193,16 +227,22 @@ def find_discontinuities(vectors_A: FloatArray, mobile: IndexArray | None = None
     typical = np.median(lengths, axis=1)
     breaks = typical > _DISCONTINUITY_RATIO * np.median(typical) + _DISCONTINUITY_FLOOR_A
     if mobile is not None and len(mobile) >= _SIMULTANEOUS_IONS:
-        breaks |= _simultaneous(lengths[:, mobile])
+        breaks |= _simultaneous(lengths[:, mobile], _CHANCE / len(steps), max(8, len(mobile) / 4))
     frames = np.flatnonzero(breaks) + 1
-    return () if len(frames) > 0.1 * len(vectors_A) else tuple(int(frame) for frame in frames)
+    found = set() if len(frames) > 0.1 * len(vectors_A) else {int(frame) for frame in frames}
+    if segment_starts:
+        at = np.array(segment_starts, dtype=int) - 1
+        known = typical > 2 * np.median(typical) + 0.1
+        if mobile is not None and len(mobile):
+            known |= _simultaneous(lengths[:, mobile], 0.01, 3)
+        found |= {int(step) + 1 for step in at if known[step]}
+    return tuple(sorted(found))
 
 
-def _simultaneous(lengths_A: FloatArray) -> BoolArray:
-    """Return the steps in which a quarter of the ions, and eight, move more than independent ions would.
+def _simultaneous(lengths_A: FloatArray, probability: float, least: float) -> BoolArray:
+    """Return the steps in which more ions move than independent ions would with some probability.
 
-    An ion moves if its step is 5 times and 0.4 Å above the median; chance would give one such step in a
-    million runs if the ions moved independently at the rate of the run.
+    An ion moves if its step is 5 times and 0.4 Å above the median; at least `least` of them must.
     """
     n_steps, n_ions = lengths_A.shape
     moves = lengths_A > _DISCONTINUITY_RATIO * np.median(lengths_A) + _DISCONTINUITY_FLOOR_A
@@ -210,8 +250,7 @@ def _simultaneous(lengths_A: FloatArray) -> BoolArray:
     # The share of steps without the step that is judged, so that a break does not hide itself.
     rate = (moves.sum() - together + 1) / (n_steps * n_ions)
     chance = scipy.stats.binom.sf(together - 1, n_ions, np.minimum(rate, 1.0))
-    enough = together >= max(_SIMULTANEOUS_IONS, n_ions / 4)
-    return np.asarray(enough & (chance < _CHANCE / n_steps))
+    return np.asarray((together >= least) & (chance < probability))
 
 
 def displacement_tensor(vectors_A: FloatArray, block: int = 32) -> FloatArray:

@@ -114,13 +114,22 @@ def prepare_ensemble(
     guessed = taken = 0
     for number, trajectory in enumerate(trajectories, start=1):
         label = f"trajectory {number}: " if len(trajectories) > 1 else ""
-        moved = displacements(trajectory, symbols, framework_species)
-        _add_pieces(moved, trajectory.species, mobile, framework)
-        guessed += moved.ambiguous_steps
-        taken += max(trajectory.n_frames - 1, 1) * trajectory.n_atoms
-        if moved.discontinuities:
-            shown = ", ".join(str(frame) for frame in moved.discontinuities[:5])
-            warnings.append(f"{label}positions break off at frame {shown}: split there, no window crosses it")
+        breaks: list[int] = []
+        parts = trajectory.continuous_parts()
+        for part, first in zip(parts, np.cumsum([0, *(len(part) for part in parts)]), strict=False):
+            moved = displacements(part, symbols, framework_species)
+            _add_pieces(moved, part.species, mobile, framework)
+            guessed += moved.ambiguous_steps
+            taken += max(part.n_frames - 1, 1) * part.n_atoms
+            breaks += [int(first) + frame for frame in moved.discontinuities]
+        if trajectory.gaps:
+            warnings.append(
+                f"{label}frames are missing before {_frames(trajectory.gaps)}: no window crosses it"
+            )
+        if breaks:
+            warnings.append(
+                f"{label}positions break off at {_frames(breaks)}: split there, no window crosses it"
+            )
         warnings += [label + text for text in (*trajectory.notes, *drift_warnings(trajectory))]
     if not framework:
         warnings.append("no framework: drift removed by the centre of mass, melting cannot be told")
@@ -138,6 +147,12 @@ def prepare_ensemble(
         sparse_steps=guessed / taken,
         warnings=warnings,
     )
+
+
+def _frames(numbers: Sequence[int]) -> str:
+    """Return frame numbers as text, five at most."""
+    shown = ", ".join(str(number) for number in numbers[:5])
+    return f"frame {shown}" + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
 
 
 def _same_composition(trajectories: Sequence[Trajectory]) -> None:
@@ -158,6 +173,14 @@ def _no_copies(trajectories: Sequence[Trajectory]) -> None:
             raise TrajectoryError(
                 f"trajectories {i} and {j} end at the same positions: a copy is no replica; leave one out"
             )
+        # Replicas may begin at the same positions; one that begins within another goes on from there.
+        for (a, first), (b, later) in (((i, one), (j, other)), ((j, other), (i, one))):
+            same = first.positions.shape[1] == later.positions.shape[1]
+            if same and np.any(np.all(first.positions[1:, 0] == later.positions[0, 0], axis=1)):
+                raise TrajectoryError(
+                    f"trajectory {b} begins at a frame of trajectory {a}: segments of one run are joined "
+                    "(--segments), not pooled as replicas"
+                )
 
 
 def _add_pieces(

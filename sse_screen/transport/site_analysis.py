@@ -17,7 +17,7 @@ from sse_screen.transport.density import (
     probability_density,
     smooth,
 )
-from sse_screen.transport.displacements import common_time_step, split_species
+from sse_screen.transport.displacements import common_time_step, continuous_pieces, split_species
 from sse_screen.transport.jumps import (
     Jumps,
     SiteRadii,
@@ -126,6 +126,8 @@ class SiteAnalysis:
         Frames of all trajectories together.
     n_ions : int
         Mobile ions in the cell.
+    n_trajectories : int
+        Trajectories that were given; gaps and restarts divide them into more pieces.
     warnings : tuple of str
         What may make the numbers worth less.
     """
@@ -142,6 +144,7 @@ class SiteAnalysis:
     time_step_ps: float
     n_frames: int
     n_ions: int
+    n_trajectories: int = 1
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -181,7 +184,12 @@ def analyse_sites(
     """
     options = options or SiteOptions()
     step_ps = common_time_step(trajectories)
-    cell, mobile, framework = _aligned(trajectories, mobile_ion, framework_species)
+    pieces = [
+        piece
+        for trajectory in trajectories
+        for piece in continuous_pieces(trajectory, mobile_ion, framework_species)
+    ]
+    cell, mobile, framework = _aligned(pieces, mobile_ion, framework_species)
     pooled = np.concatenate(mobile)
     sites, warnings = _sites(pooled, cell, framework, structure, mobile_ion, options)
     if not len(sites):
@@ -212,8 +220,23 @@ def analyse_sites(
         time_step_ps=step_ps,
         n_frames=len(pooled),
         n_ions=pooled.shape[1],
-        warnings=(*warnings, *_frame_warnings(visits, pooled.shape[0] * pooled.shape[1])),
+        n_trajectories=len(trajectories),
+        warnings=(
+            *_notes(trajectories, len(pieces)),
+            *warnings,
+            *_frame_warnings(visits, pooled.shape[0] * pooled.shape[1]),
+        ),
     )
+
+
+def _notes(trajectories: Sequence[Trajectory], n_pieces: int) -> list[str]:
+    """Return what the readers found, and whether the runs break off within."""
+    notes = [note for trajectory in trajectories for note in trajectory.notes]
+    if n_pieces > len(trajectories):
+        notes.append(
+            f"gaps or restarts divide the runs into {n_pieces} pieces; no jump is counted across them"
+        )
+    return notes
 
 
 def _aligned(

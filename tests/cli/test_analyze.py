@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sse_screen.cli.main import app
+from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
 from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops, vibrations
 
@@ -48,6 +49,18 @@ def test_table_and_page(runs, tmp_path):
     assert "tracer diffusivity" in result.stdout
     assert (tmp_path / "page" / "index.html").exists()
     assert (tmp_path / "page" / "displacement.png").exists()
+
+
+def test_segments_of_a_run_are_joined(runs, tmp_path):
+    whole = Trajectory.load(runs[600])
+    files = [tmp_path / "first.npz", tmp_path / "second.npz"]
+    whole[:700].save(files[0])
+    whole[600:].save(files[1])
+    options = ("--mobile-ion", "Li", "--temperature-K", 600, "--json")
+    joined = json.loads(invoke("analyze", *files, "--segments", *options).stdout)
+    assert joined == json.loads(invoke("analyze", runs[600], *options).stdout)
+    with pytest.raises(InputError, match="--segments"):
+        invoke("analyze", *files, *options)
 
 
 def test_a_two_frame_file_has_a_verdict(tmp_path):

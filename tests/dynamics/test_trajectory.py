@@ -143,3 +143,31 @@ def test_atoms_are_selected_with_their_velocities():
     part = make(velocities=np.arange(54.0).reshape(6, 3, 3)).select_atoms([2])
     assert part.species == ("S",)
     np.testing.assert_array_equal(part.velocities[0, 0], [6, 7, 8])
+
+
+def test_a_segment_from_an_older_checkpoint_replaces_what_was_given_up():
+    """Frames 5 to 8 of the first segment were run again, differently: nothing counts twice."""
+    whole, again = make(n_frames=9), make(n_frames=12, positions=make(n_frames=12).positions + 0.5)
+    joined = concatenate([whole, again[5:]])
+    assert joined.segment_starts == (0, 5)
+    np.testing.assert_allclose(joined.times_ps, 0.1 * np.arange(12))
+    np.testing.assert_array_equal(joined.positions[:5], whole.positions[:5])
+    np.testing.assert_array_equal(joined.positions[5:], again.positions[5:])
+    assert joined.gaps == ()
+    # A third one, on a clock that starts again, and a fourth on that clock.
+    third = concatenate([joined, make(n_frames=6), make(n_frames=8)[4:]])
+    assert third.segment_starts == (0, 5, 12, 16)
+    np.testing.assert_allclose(third.times_ps, 0.1 * np.arange(20))
+
+
+def test_frames_missing_between_segments_are_a_gap():
+    whole = make(n_frames=20)
+    joined = concatenate([whole[:8], whole[12:]])
+    assert joined.gaps == (8,)
+    assert joined.time_step_ps == pytest.approx(0.1)
+    parts = joined.continuous_parts()
+    assert [len(part) for part in parts] == [8, 8]
+    np.testing.assert_array_equal(parts[1].positions, whole.positions[12:])
+    assert [len(part) for part in whole.continuous_parts()] == [20]
+    single = concatenate([whole[:8], whole[12:13]])
+    assert [len(part) for part in single.continuous_parts()] == [8]

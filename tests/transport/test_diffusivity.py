@@ -1,9 +1,12 @@
 """Verdicts on trajectories that diffuse, and on those that do not."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError, concatenate
 from sse_screen.transport.diffusivity import A2_PER_PS, estimate_diffusivity
 from sse_screen.transport.displacements import SpeciesError
 from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops, vibrations
@@ -211,3 +214,43 @@ def test_hop_distance_is_seen_in_the_displacements(hop):
     result = estimate_diffusivity([as_trajectory(moved, STEP_PS, generator, edge_A=40.0)], "Li")
     assert result.hop_distance_A == pytest.approx(hop, rel=0.15)
     assert result.tracer_diffusivity.verdict == "diffusive"
+
+
+def test_a_run_taken_up_from_older_checkpoints_counts_nothing_twice():
+    """Files of a run that was killed three times, 100 frames after its last checkpoint each time."""
+    trajectory, _ = diffusing()
+    edges = (0, 500, 900, 1400, FRAMES)
+    files = [trajectory[a : min(b + 100, FRAMES)] for a, b in pairwise(edges)]
+    joined = concatenate(files)
+    assert joined.segment_starts == edges[:-1]
+    np.testing.assert_array_equal(joined.positions, trajectory.positions)
+    result, plain = verdict_of(joined), verdict_of(trajectory)
+    assert result.n_pieces == 1
+    assert result.tracer_diffusivity == plain.tracer_diffusivity
+    with pytest.raises(TrajectoryError, match="trajectory 2 begins at a frame of trajectory 1"):
+        verdict_of(*files)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_no_window_crosses_a_gap(wrapped):
+    trajectory, truth = diffusing(wrapped=wrapped)
+    joined = concatenate([trajectory[:900], trajectory[1100:]])
+    result = verdict_of(joined)
+    assert result.n_pieces == 2
+    assert "frames are missing before frame 900" in reasons(result)
+    assert result.total_time_ps == pytest.approx((899 + 899) * STEP_PS)
+    assert result.tracer_diffusivity.verdict == "diffusive"
+    assert result.tracer_diffusivity.lower < truth < result.tracer_diffusivity.upper
+
+
+def test_a_segment_start_makes_a_small_break_visible():
+    """Three of 24 ions are elsewhere after a restart: chance in any frame, a break where a segment begins."""
+    trajectory, _ = diffusing(jumps=100)
+    positions = trajectory.positions.copy()
+    positions[1000:, :3] += [0.0, 2.0, 0.0]
+    whole = Trajectory(positions, trajectory.cells, trajectory.species, trajectory.times_ps, True)
+    assert verdict_of(whole).n_pieces == 1
+    known = replace(whole, segment_starts=(0, 500, 1000))
+    result = verdict_of(known)
+    assert result.n_pieces == 2
+    assert "break off at frame 1000" in reasons(result)

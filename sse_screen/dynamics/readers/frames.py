@@ -162,9 +162,9 @@ def assemble(
 ) -> Trajectory:
     """Return the trajectory of the wanted frames, cut and joined where the run was restarted.
 
-    A frame whose step does not increase begins a new segment; one that repeats the step before is a
-    checkpoint written twice and is dropped. `notes`, which the frames' generator may still add to while it
-    is read, go with the trajectory.
+    A frame whose step does not increase, or skips some, begins a new segment; one that repeats the step
+    before is a checkpoint written twice and is dropped. `notes`, which the frames' generator may still add to
+    while it is read, go with the trajectory.
 
     Raises
     ------
@@ -177,13 +177,20 @@ def assemble(
             raise ReaderError(f"{path}: the atoms change in the frame of step {frame.step:g}")
         if segments and frame.step == segments[-1][-1].step:
             continue
-        if not segments or frame.step < segments[-1][-1].step:
+        if not segments or frame.step < segments[-1][-1].step or _skips(segments[-1], frame):
             segments.append([])
         segments[-1].append(frame)
     if not segments:
         raise ReaderError(f"{path}: no frame found")
     joined = concatenate([_segment(segment, step_fs, unwrapped, options) for segment in segments])
     return replace(joined, notes=tuple(notes))
+
+
+def _skips(segment: Sequence[Frame], frame: Frame) -> bool:
+    """Return True if frames are missing between the last of a segment and this one."""
+    if len(segment) < 2:
+        return False
+    return frame.step - segment[-1].step > 1.5 * (segment[-1].step - segment[-2].step)
 
 
 def _segment(frames: list[Frame], step_fs: float, unwrapped: bool, options: ReadOptions) -> Trajectory:
