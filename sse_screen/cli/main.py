@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import campaigns, db, orderings
+from sse_screen.cli import campaigns, db, orderings, potentials
 from sse_screen.cli.analyze import EPILOG as ANALYZE_EPILOG
 from sse_screen.cli.analyze import analyze
 from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
@@ -46,6 +46,7 @@ app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)
 app.add_typer(orderings.app, name="orderings")
+app.add_typer(potentials.app, name="potential")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 app.command(epilog=QUERY_EPILOG)(query)
 app.command(epilog=SERVE_EPILOG)(serve)

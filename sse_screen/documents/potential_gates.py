@@ -19,13 +19,28 @@ class GateProtocol(Document):
         0.6, gt=0, description="No two atoms may come closer", json_schema_extra={"unit": "angstrom"}
     )
     dimer_step_A: float = Field(
-        0.05, gt=0, le=0.2, description="Step of the dimer curves", json_schema_extra={"unit": "angstrom"}
+        0.02, gt=0, le=0.05, description="Step of the dimer curves", json_schema_extra={"unit": "angstrom"}
+    )
+    smooth_from: float = Field(
+        0.7,
+        gt=0,
+        description="Dimer curves are smooth from this share of the sum of covalent radii on",
+        json_schema_extra={"unit": "1"},
     )
     largest_dimer_jump_eV: float = Field(
         0.1,
         gt=0,
-        description="Largest difference of a step in energy and its integrated force beyond 1 Å",
+        description="Largest difference between a step in energy and the force integrated over it",
         json_schema_extra={"unit": "eV"},
+    )
+    minimum_length_A: float = Field(
+        8.0,
+        gt=0,
+        description="Smallest width of the cells of both runs",
+        json_schema_extra={"unit": "angstrom"},
+    )
+    maximum_crystals: int = Field(
+        3, ge=1, description="Crystals of the runs, one a composition", json_schema_extra={"unit": "1"}
     )
     hot_temperature_K: float = Field(
         1200.0, gt=0, description="Of the hot run", json_schema_extra={"unit": "K"}
@@ -40,7 +55,7 @@ class GateProtocol(Document):
         1e-3, gt=0, description="At constant energy", json_schema_extra={"unit": "eV/atom/ps"}
     )
     largest_forgetting: float = Field(
-        0.5,
+        0.3,
         gt=0,
         description="RMSE of forces against the parent's on the reference set, over their root mean square",
         json_schema_extra={"unit": "1"},
