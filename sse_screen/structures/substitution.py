@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sse_screen.exceptions import InputError
 
@@ -54,7 +54,7 @@ def substitute_species(
             raise InputError(f"{name}: substitute.{element}: the fractions must add up to 1 (given: {given})")
     replaced = structure.copy()
     replaced.remove_oxidation_states()
-    wanted = {
+    wanted: dict[Any, Any] = {
         element: {symbol: share for symbol, share in shares.items() if share > 0}
         for element, shares in substitutions.items()
     }

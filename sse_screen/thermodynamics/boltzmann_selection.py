@@ -112,12 +112,58 @@ def boltzmann_selection(
         If the temperature is not above zero, or the number is smaller than that of the compositions or larger
         than that of the candidates.
     """
+    return boltzmann_draw(
+        placed.energies_above_hull(basis),
+        placed.space.fractions,
+        basis=basis,
+        temperature_K=temperature_K,
+        n_selected=n_selected,
+        rng=rng,
+    )
+
+
+def boltzmann_draw(
+    energies_above_eV: FloatArray,
+    fractions: FloatArray,
+    *,
+    basis: EnergyBasis,
+    temperature_K: float,
+    n_selected: int,
+    rng: np.random.Generator,
+) -> BoltzmannSelection:
+    """Select by given energies, as :func:`boltzmann_selection` does, also where there is no hull.
+
+    Parameters
+    ----------
+    energies_above_eV : numpy.ndarray
+        Energies (n_entries,) above the hull, or above the lowest entry of the only composition, in eV per
+        ``basis``; entries below zero are never selected.
+    fractions : numpy.ndarray
+        Composition (n_entries, n_components) of each.
+    basis : {"atom", "formula_unit", "cell"}
+        What the energies count per.
+    temperature_K : float
+        Temperature of the weights.
+    n_selected : int
+        Number to select, ground states included.
+    rng : numpy.random.Generator
+        Source of random numbers; seed it and store the seed.
+
+    Returns
+    -------
+    BoltzmannSelection
+        The entries and all weights.
+
+    Raises
+    ------
+    HullError
+        As of :func:`boltzmann_selection`.
+    """
     if not temperature_K > 0.0:
         raise HullError(f"temperature_K must be above zero, not {temperature_K}")
-    above = placed.energies_above_hull(basis)
+    above = energies_above_eV
     candidates = np.flatnonzero(above > -1e-9)
-    fractions = placed.space.fractions[candidates]
-    lowest = candidates[lowest_entries(fractions, placed.energies_above_hull_eV_per_atom[candidates])]
+    lowest = candidates[lowest_entries(fractions[candidates], above[candidates])]
     if n_selected < len(lowest):
         raise HullError(
             f"{n_selected} entries cannot hold the ground states of {len(lowest)} compositions: select more"
