@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     database_timeout_s: float = Field(
         5.0, description="How long to look for the database, seconds", gt=0, le=600
     )
+    database_wait_s: float = Field(
+        3600.0,
+        description="How long workers wait for a database that has gone away, seconds",
+        ge=0,
+        le=30 * 86400,
+    )
     data_directory: Path = Field(
         Path(".sse_screen"), description="Where the embedded server and caches keep their files"
     )
@@ -62,6 +68,12 @@ class Settings(BaseSettings):
         description="Worker processes, one thread each; unset: as many as usable cores",
         ge=1,
         le=4096,
+    )
+    wall_time_s: float | None = Field(
+        None,
+        description="Workers stop at a checkpoint before they have run so long, seconds; "
+        "unset: until the end of the SLURM job, if there is one",
+        gt=0,
     )
     minimum_free_space_gb: float = Field(
         1.0, description="Jobs are refused when a disk they write to has less left, GB", ge=0, le=1e6

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 
 from fireworks import LaunchPad
 
+from sse_screen.database.waiting import is_away, wait_for_database
 from sse_screen.exceptions import InfrastructureError
-from sse_screen.settings import Settings
-from sse_screen.workflows.monitoring import counts_by_state, put_back_lost_runs, unfinished
+from sse_screen.settings import Settings, check_free_space
+from sse_screen.workflows.monitoring import counts_by_state, rerun_infrastructure_failures, unfinished
+from sse_screen.workflows.reaping import reap
+from sse_screen.workflows.stopping import OUT_OF_TIME
 
 _POLL_S = 1.0
 _LOOK_FOR_LOST_S = 30.0
@@ -23,7 +26,7 @@ Watch = Callable[[dict[str, int]], None]
 
 
 def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, watch: Watch) -> int:
-    """Run workers until no job is ready or running.
+    """Run workers until no job is ready or running, or the time is over.
 
     Parameters
     ----------
@@ -39,79 +42,123 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     Returns
     -------
     int
-        Number of jobs that ended failed.
+        Number of jobs that ended failed. Jobs left unfinished when it returns are so for lack of time.
 
     Raises
     ------
     InfrastructureError
         When workers keep dying.
     """
-    put_back_lost_runs(launchpad)
+    reap(launchpad)
+    rerun_infrastructure_failures(launchpad)
     if not unfinished(launchpad):
         watch(counts_by_state(launchpad))
         return counts_by_state(launchpad).get("FIZZLED", 0)
-    with _processes(settings, n_workers) as processes:
+    with _crew(settings, n_workers) as crew:
         try:
-            _watch_over(settings, launchpad, processes, watch)
+            _watch_over(crew, launchpad, watch)
         finally:
-            _stop(processes)
-            put_back_lost_runs(launchpad, stopped_in_order=True)
+            crew.stop()
+            reap(launchpad, stopped_in_order=True)
     counts = counts_by_state(launchpad)
     watch(counts)
     return counts.get("FIZZLED", 0)
 
 
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
-    environment = os.environ | settings.environment() | dict.fromkeys(_THREADS, "1")
-    directory = settings.work_directory
-    assert directory is not None  # the settings fill it in
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "workers.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sse_screen.workflows.worker"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C reaches this process only, which then stops them in order
-        )
+class _Crew:
+    """The worker processes: those that die are replaced, those that stop for time are not."""
+
+    def __init__(self, settings: Settings, n_workers: int) -> None:
+        self.settings = settings
+        self._restarts = _RESTARTS_A_WORKER * n_workers
+        self._started = time.monotonic()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for _ in range(n_workers):
+            self._start()
+
+    def _start(self) -> None:
+        settings = self.settings
+        if settings.wall_time_s is not None:
+            left_s = settings.wall_time_s - (time.monotonic() - self._started)
+            settings = settings.model_copy(update={"wall_time_s": max(left_s, 1.0)})
+        environment = os.environ | settings.environment() | dict.fromkeys(_THREADS, "1")
+        directory = settings.work_directory
+        assert directory is not None  # the settings fill it in
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "workers.log").open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "sse_screen.workflows.worker"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches this process only, which then stops them in order
+            )
+        self._processes.append(started)
+
+    def bury(self) -> int:
+        """Take out and count those that died."""
+        died = [p for p in self._processes if p.poll() not in (None, 0, OUT_OF_TIME)]
+        for process in died:
+            self._processes.remove(process)
+        return len(died)
+
+    @property
+    def alive(self) -> bool:
+        """Whether any runs."""
+        return any(process.poll() is None for process in self._processes)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether none runs any more and one stopped for time."""
+        return not self.alive and any(process.poll() == OUT_OF_TIME for process in self._processes)
+
+    def replace(self, n_died: int) -> None:
+        """Start others, unless workers keep dying."""
+        missing = n_died or (0 if self.alive else 1)
+        if missing and self._restarts < missing:
+            check_free_space(self.settings)  # its message is the better one where that is the cause
+            raise InfrastructureError(
+                f"workers keep dying; the last lines of {self.settings.work_directory}/workers.log say why. "
+                "No finished result is lost: mend the cause and run `sse-screen launch` again"
+            )
+        self._restarts -= missing
+        for _ in range(missing):
+            self._start()
+
+    def stop(self) -> None:
+        """End all: in order first, by force those that do not."""
+        _stop(self._processes)
 
 
 @contextmanager
-def _processes(settings: Settings, n_workers: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    processes: list[subprocess.Popen[bytes]] = []
+def _crew(settings: Settings, n_workers: int) -> Iterator[_Crew]:
+    crew = _Crew(settings, n_workers)
     try:
-        processes.extend(_start(settings) for _ in range(n_workers))
-        yield processes
+        yield crew
     finally:
-        _stop(processes)
+        crew.stop()
 
 
-def _watch_over(
-    settings: Settings, launchpad: LaunchPad, processes: list[subprocess.Popen[bytes]], watch: Watch
-) -> None:
-    restarts = _RESTARTS_A_WORKER * len(processes)
+def _watch_over(crew: _Crew, launchpad: LaunchPad, watch: Watch) -> None:
     looked = time.monotonic()
-    while True:
-        counts = counts_by_state(launchpad)
-        watch(counts)
-        died = [p for p in processes if p.poll() not in (None, 0)]
-        if not unfinished(launchpad):
-            return
-        for process in died:
-            processes.remove(process)
-        if died or time.monotonic() - looked > _LOOK_FOR_LOST_S:
-            put_back_lost_runs(launchpad)
-            looked = time.monotonic()
-        alive = [p for p in processes if p.poll() is None]
-        missing = len(died) + (1 if not alive and not died else 0)
-        if missing and restarts < missing:
-            raise InfrastructureError(
-                f"workers keep dying; the last lines of {settings.work_directory}/workers.log say why. "
-                "No finished result is lost: mend the cause and run `sse-screen launch` again"
-            )
-        restarts -= missing
-        processes.extend(_start(settings) for _ in range(missing))
+    n_died = 0
+    while not crew.out_of_time:
+        n_died += crew.bury()
+        try:
+            watch(counts_by_state(launchpad))
+            if not unfinished(launchpad):
+                return
+            if n_died or time.monotonic() - looked > _LOOK_FOR_LOST_S:
+                reap(launchpad)
+                looked = time.monotonic()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            wait_for_database(crew.settings)  # as the workers do
+            continue
+        crew.replace(n_died)
+        n_died = 0
         time.sleep(_POLL_S)
 
 

@@ -32,6 +32,7 @@ from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.relaxation import RelaxationMaker, composition_fields
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
+from sse_screen.workflows.stopping import STOPPING
 
 
 @dataclass
@@ -103,6 +104,7 @@ class MolecularDynamicsMaker(Maker):
                 folder,
                 reporter(folder, f"{material['material_name']} {temperature_K:g} K"),
                 monitor=_framework_monitor(material["mobile_ion"]) if self.stop_early else None,
+                pause=STOPPING.must_stop,
             )
             return MolecularDynamicsOutput(
                 calculation_key=key,

@@ -1,32 +1,24 @@
-"""What the jobs are doing: counts by state, failures with their reasons, lost runs found and put back."""
+"""What the jobs are doing: counts by state, failures with their reasons, what runs."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
-import socket
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from fireworks import LaunchPad
 
 from sse_screen.exceptions import InputError
-from sse_screen.workflows.worker import WORKER_PREFIX, is_dead_here
+from sse_screen.workflows.reaping import LARGEST_RERUNS, LOST
 
 FailureKind = Literal["scientific", "infrastructure"]
 _INFRASTRUCTURE = re.compile(
     r"(InfrastructureError|UnavailableError|FolderBusyError|ServerSelectionTimeout|AutoReconnect|pymongo\.errors|"
     r"OSError|ConnectionError|MemoryError|No space left)"
 )
-LARGEST_RERUNS = 5
-_LOST = "_lost_workers"
-_OWN_HEARTBEAT_LIMIT_S = 300.0  # our workers give a sign of life every 30 s
-_PLAIN_HEARTBEAT_LIMIT_S = 4 * 3600.0  # plain rlaunch does every hour
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,40 +105,28 @@ def _failures(launchpad: LaunchPad, match: dict[str, Any]) -> list[Failure]:
     return found
 
 
-def put_back_lost_runs(launchpad: LaunchPad, *, stopped_in_order: bool = False) -> list[tuple[int, str]]:
-    """Find running jobs whose worker is dead and make them ready again.
-
-    A worker of ours on this machine is dead when its process is gone; one elsewhere when it has not given a
-    sign of life for five minutes, a plain FireWorks one for four hours. A job whose workers died more than
-    five times is left failed until somebody asks for it (``sse-screen rerun``).
+def rerun_infrastructure_failures(launchpad: LaunchPad) -> list[int]:
+    """Make jobs ready again that failed for reasons of the machine, at most five times each.
 
     Parameters
     ----------
     launchpad : LaunchPad
         Where the jobs are.
-    stopped_in_order : bool
-        The workers were stopped on purpose, which is not counted against their jobs.
 
     Returns
     -------
-    list of (int, str)
-        Job ids and what was done.
+    list of int
+        Their ids.
     """
     done = []
-    for launch in launchpad.launches.find({"state": "RUNNING"}):
-        if not _is_dead(launch):
-            continue
-        fw_id = launch["fw_id"]
-        launchpad.mark_fizzled(launch["launch_id"])
-        spec = (launchpad.fireworks.find_one({"fw_id": fw_id}, {f"spec.{_LOST}": 1}) or {}).get("spec", {})
-        lost = spec.get(_LOST, 0) + (0 if stopped_in_order else 1)
-        if lost > LARGEST_RERUNS:
-            done.append((fw_id, f"left failed: its workers died {lost} times; sse-screen rerun {fw_id}"))
-            _log.warning("job %s %s", *done[-1])
-            continue
-        launchpad.rerun_fw(fw_id)
-        launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {f"spec.{_LOST}": lost}})
-        done.append((fw_id, "made ready again: its worker is gone"))
+    for failure in failures(launchpad):
+        fw_id = failure.fw_id
+        spec = (launchpad.fireworks.find_one({"fw_id": fw_id}, {f"spec.{LOST}": 1}) or {}).get("spec", {})
+        lost = spec.get(LOST, 0) + 1
+        if failure.kind == "infrastructure" and lost <= LARGEST_RERUNS:
+            launchpad.rerun_fw(fw_id)
+            launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {f"spec.{LOST}": lost}})
+            done.append(fw_id)
     return done
 
 
@@ -171,7 +151,7 @@ def rerun_jobs(launchpad: LaunchPad, fw_ids: list[int]) -> None:
         raise InputError(f"job {wrong[0]}: not a failed job; `sse-screen status` lists those")
     for fw_id in fw_ids:
         launchpad.rerun_fw(fw_id)
-        launchpad.fireworks.update_one({"fw_id": fw_id}, {"$unset": {f"spec.{_LOST}": ""}})
+        launchpad.fireworks.update_one({"fw_id": fw_id}, {"$unset": {f"spec.{LOST}": ""}})
 
 
 def unfinished(launchpad: LaunchPad) -> bool:
@@ -192,20 +172,6 @@ def unfinished(launchpad: LaunchPad) -> bool:
         collection.find_one(active, {"_id": 1}) is not None
         for collection in (launchpad.fireworks, launchpad.workflows)
     )
-
-
-def _is_dead(launch: dict[str, Any]) -> bool:
-    parts = str(launch.get("fworker", {}).get("name", "")).split("@")
-    is_ours = len(parts) == 4 and parts[0] == WORKER_PREFIX
-    if is_ours and parts[1] == socket.gethostname():
-        return is_dead_here("@".join(parts))
-    last = launch["state_history"][-1].get("updated_on")
-    if last is None:
-        return False
-    sign = last if isinstance(last, datetime) else datetime.fromisoformat(str(last))
-    sign = sign if sign.tzinfo else sign.replace(tzinfo=UTC)  # FireWorks writes UTC
-    limit_s = _OWN_HEARTBEAT_LIMIT_S if is_ours else _PLAIN_HEARTBEAT_LIMIT_S
-    return datetime.now(UTC) - sign > timedelta(seconds=limit_s)
 
 
 @dataclass(frozen=True)

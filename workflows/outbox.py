@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,17 @@ class Swept:
     removed: int
     not_stored: int
     unfinished: int
+
+
+def _remove(folder: Path) -> int:
+    """Remove a folder unless a job holds it."""
+    with (folder / "once.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1
 
 
 def sweep(database: Database[dict[str, Any]], work_directory: Path) -> Swept:
@@ -50,6 +62,5 @@ def sweep(database: Database[dict[str, Any]], work_directory: Path) -> Swept:
         stored = set(database[OUTPUTS].distinct("output.calculation_key", query))
         for folder in some:
             if folder.name in stored:
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+                removed += _remove(folder)
     return Swept(removed, len(finished) - removed, unfinished)

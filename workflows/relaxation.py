@@ -14,7 +14,7 @@ from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.relaxation import RelaxationOutput, RelaxationProtocol, relaxation_key
 from sse_screen.dynamics.relaxation import relax_structure
 from sse_screen.structures.identity import structure_hash
-from sse_screen.workflows.runtime import calculator_for, once, versions
+from sse_screen.workflows.runtime import calculator_for, once, reporter, versions
 
 
 @dataclass
@@ -57,9 +57,10 @@ class RelaxationMaker(Maker):
         spaces = composition_spaces or []
         key = relaxation_key(material_id + "".join(spaces), self.potential, self.protocol)
 
-        def compute(_folder: Path) -> RelaxationOutput:
+        def compute(folder: Path) -> RelaxationOutput:
             atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-            result = relax_structure(atoms, calculator_for(self.potential), self.protocol)
+            report = reporter(folder, f"{material_name} relaxation")
+            result = relax_structure(atoms, calculator_for(self.potential), self.protocol, report)
             relaxed = AseAtomsAdaptor.get_structure(result.atoms)
             return RelaxationOutput(
                 calculation_key=key,

@@ -6,26 +6,31 @@ failed is uploaded, not repeated, by the next attempt.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from jobflow import Response
+from jobflow import CURRENT_JOB, Response
 
 from sse_screen import __version__
 from sse_screen.database.blobs import BlobStore
-from sse_screen.database.stores import OUTPUTS, connect
+from sse_screen.database.stores import OUTPUTS, connect, launchpad
 from sse_screen.documents.base import BlobReference, Document, PotentialIdentity
-from sse_screen.dynamics.molecular_dynamics import write_durably
+from sse_screen.dynamics.segmented_run import RunPausedError, write_durably
 from sse_screen.potentials import load_calculator
 from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.settings import get_settings
+from sse_screen.workflows.heartbeat import CURRENT
 from sse_screen.workflows.potentials import name_or_file
+from sse_screen.workflows.stopping import STOPPING, leave
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -35,6 +40,7 @@ _log = logging.getLogger(__name__)
 _Output = TypeVar("_Output", bound=Document)
 _CODES = ("torch", "ase", "chgnet", "pymatgen", "jobflow")
 _PROGRESS_INTERVAL_S = 1.0
+_WAIT_S = 1.0
 
 
 class Worker:
@@ -177,6 +183,7 @@ def reporter(folder: Path, name: str) -> Callable[[int, int], None]:
 
     def report(done: int, total: int) -> None:
         nonlocal last
+        CURRENT.report(done, total)
         now = time.time()
         if now - last >= _PROGRESS_INTERVAL_S or done == total:
             last = now
@@ -204,21 +211,74 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
     jobflow.Response
         Its output is the document; ``stored_data`` names the job that was reused.
     """
+    reused = _reused(calculation_key, model)
+    if reused is not None:
+        return reused
+    with _only_here(calculation_key) as (folder, waited):
+        reused = _reused(calculation_key, model) if waited else None
+        if reused is not None:
+            return reused
+        outbox = folder / "output.json"
+        if outbox.exists():  # finished here before, but its document never reached the database
+            output = model.model_validate_json(outbox.read_bytes())
+            if all(worker().blobs.exists(blob.sha256) for blob in _blobs(output)):
+                return Response(output=output)
+        try:
+            output = compute(folder)
+        except RunPausedError:
+            leave_in_order()
+            raise
+        finally:
+            STOPPING.step_ended()
+        write_durably(outbox, output.model_dump_json().encode())
+        return Response(output=output)
+
+
+def leave_in_order() -> None:
+    """End this worker when it has to stop; its job is ready again. Outside of FireWorks nothing is done."""
+    fw_id = CURRENT_JOB.job.metadata.get("fw_id") if CURRENT_JOB.job is not None else None
+    if fw_id is not None:
+        leave(launchpad(get_settings()), fw_id)
+
+
+def _reused(calculation_key: str, model: type[_Output]) -> Response[Any] | None:
     earlier = worker().finished(calculation_key)
-    if earlier is not None:
-        _log.info("reusing %s of job %s", model.__name__, earlier["uuid"])
-        return Response(
-            output=model.model_validate(earlier["output"]), stored_data={"reused_from": earlier["uuid"]}
-        )
-    folder = worker().folder(calculation_key)
-    outbox = folder / "output.json"
-    if outbox.exists():  # finished here before, but its document never reached the database
-        output = model.model_validate_json(outbox.read_bytes())
-        if all(worker().blobs.exists(blob.sha256) for blob in _blobs(output)):
-            return Response(output=output)
-    output = compute(folder)
-    write_durably(outbox, output.model_dump_json().encode())
-    return Response(output=output)
+    if earlier is None:
+        return None
+    _log.info("reusing %s of job %s", model.__name__, earlier["uuid"])
+    return Response(
+        output=model.model_validate(earlier["output"]), stored_data={"reused_from": earlier["uuid"]}
+    )
+
+
+@contextmanager
+def _only_here(calculation_key: str) -> Iterator[tuple[Path, bool]]:
+    """Hold the calculation's folder for this process; tell whether another one had it first."""
+    waited = False
+    while True:
+        folder = worker().folder(calculation_key)
+        with (folder / "once.lock").open("w") as handle:
+            while not _lock(handle):
+                waited = True
+                if STOPPING.must_stop():
+                    leave_in_order()
+                time.sleep(_WAIT_S)
+            # the other one's folder may have been swept away in the meantime
+            try:
+                same = os.path.samestat(os.fstat(handle.fileno()), (folder / "once.lock").stat())
+            except FileNotFoundError:
+                same = False
+            if same:
+                yield folder, waited
+                return
+
+
+def _lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _blobs(output: Document) -> list[BlobReference]:

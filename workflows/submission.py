@@ -18,8 +18,8 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
 from sse_screen.workflows.planning import Plan
+from sse_screen.workflows.process_names import is_dead_here, worker_name
 from sse_screen.workflows.survey_budget import grant, open_budget
-from sse_screen.workflows.worker import is_dead_here, worker_name
 
 CAMPAIGNS = "campaigns"
 LARGEST_FIREWORK_BYTES = 12 * 1024 * 1024

@@ -1,7 +1,7 @@
 """A worker process: takes jobs from the LaunchPad, one at a time, until there is nothing left to do.
 
 It is a plain FireWorks worker that lives long (imports cost seconds), runs one thread, tells by its name what
-process it is, and writes down how its time was spent.
+process it is, writes down how its time was spent, and waits for a database that has gone away.
 """
 
 from __future__ import annotations
@@ -9,139 +9,121 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import socket
 import sys
-import threading
 import time
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-WORKER_PREFIX = "sse-screen"
-WORKERS = "workers"
+from sse_screen.workflows.heartbeat import CURRENT, WORKERS, Heartbeat
+from sse_screen.workflows.process_names import worker_name
+from sse_screen.workflows.stopping import OUT_OF_TIME, STOPPING
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+    from sse_screen.settings import Settings
+
 _POLL_S = 0.5
 _PING_S = 30
-_WRITE_DOWN_S = 5.0
 
 
-def process_start_time(pid: int) -> int | None:
-    """Give the start time of a process, which with its pid names it for good.
-
-    Parameters
-    ----------
-    pid : int
-        Process id on this machine.
-
-    Returns
-    -------
-    int or None
-        Kernel ticks since boot; None when there is no such process (or it is a zombie).
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
-
-
-def worker_name() -> str:
-    """Name this process: host, pid and start time.
-
-    Returns
-    -------
-    str
-        Such as ``sse-screen@node1@4711@123456``.
-    """
-    pid = os.getpid()
-    return "@".join([WORKER_PREFIX, socket.gethostname(), str(pid), str(process_start_time(pid))])
-
-
-def is_dead_here(name: str) -> bool:
-    """Tell whether a name of :func:`worker_name` is that of a process of this machine that has ended.
+def work(started: float) -> int:
+    """Run jobs until none is ready, running or waiting, or the time is over.
 
     Parameters
     ----------
-    name : str
-        Name of a process.
-
-    Returns
-    -------
-    bool
-        False for a living process, for one of another machine and for other names.
-    """
-    parts = name.split("@")
-    if len(parts) != 4 or parts[0] != WORKER_PREFIX or parts[1] != socket.gethostname():
-        return False
-    return str(process_start_time(int(parts[2]))) != parts[3]
-
-
-def work(settings_started: float) -> int:
-    """Run jobs until none is ready, running or waiting.
-
-    Parameters
-    ----------
-    settings_started : float
+    started : float
         ``time.time()`` when the process started, so that imports count as worker time.
 
     Returns
     -------
     int
-        Number of jobs run.
+        Exit status: 0, or 75 when it stopped for time.
     """
-    import jobflow
     from fireworks import FWorker
-    from fireworks.core import rocket
-    from fireworks.core.rocket_launcher import launch_rocket
-    from pymongo.errors import PyMongoError
 
-    from sse_screen.database.stores import connect, job_store, launchpad
-    from sse_screen.settings import get_settings
+    from sse_screen.database.stores import connect, launchpad
+    from sse_screen.database.waiting import is_away, wait_for_database
+    from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.monitoring import unfinished
+    from sse_screen.workflows.patience import PatientLaunchPad
 
     settings = get_settings()
+    _prepare(settings)
+    name = worker_name()
+    STOPPING.begin(settings, started)
+    pad, fworker = launchpad(settings, PatientLaunchPad), FWorker(name=name)
+    beat = Heartbeat(connect(settings)[WORKERS], name, started)
+    beat.start()
+    while not (STOPPING.asked or STOPPING.out_of_time):
+        try:
+            # a full disk fails every job that is tried on it: better none is
+            check_free_space(settings)
+            if _run_one(pad, fworker):
+                beat.n_jobs += 1
+                continue
+            if not unfinished(pad):
+                break
+        except Exception as error:
+            if not is_away(error):
+                raise
+            wait_for_database(settings)
+            _let_go(pad, name)
+        time.sleep(_POLL_S)
+        beat.idle_s += _POLL_S
+    beat.write()
+    return OUT_OF_TIME if STOPPING.out_of_time else 0
+
+
+def _prepare(settings: Settings) -> None:
+    import jobflow
+    from fireworks.core import rocket
+
+    from sse_screen.database.stores import job_store
+    from sse_screen.workflows.patience import make_jobs_patient
+
     jobflow.SETTINGS.JOB_STORE = job_store(settings)
     rocket.PING_TIME_SECS = _PING_S
-    name = worker_name()
-    directory = settings.work_directory
-    assert directory is not None  # the settings fill it in
-    folder = directory / "workers" / name
+    make_jobs_patient(settings)
+    assert settings.work_directory is not None  # the settings fill it in
+    folder = settings.work_directory / "workers" / worker_name()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    pad, fworker = launchpad(settings), FWorker(name=name)
-    record: dict[str, Any] = {"_id": name, "started_at": datetime.now(UTC), "n_jobs": 0, "idle_s": 0.0}
-    workers = connect(settings)[WORKERS]
 
-    def write_down() -> None:
-        while True:  # also while a job runs, so that a killed worker's time is known
-            record["wall_s"] = time.time() - settings_started
-            with contextlib.suppress(PyMongoError):
-                workers.replace_one({"_id": name}, dict(record), upsert=True)
-            time.sleep(_WRITE_DOWN_S)
 
-    threading.Thread(target=write_down, daemon=True).start()
-    while True:
+def _run_one(pad: LaunchPad, fworker: Any) -> bool:
+    from fireworks.core.rocket_launcher import launch_rocket
+
+    try:
         with contextlib.redirect_stdout(io.StringIO()):
-            ran = launch_rocket(pad, fworker, strm_lvl="ERROR")
-        if ran:
-            record["n_jobs"] += 1
-        elif not unfinished(pad):
-            break
-        else:
-            time.sleep(_POLL_S)
-            record["idle_s"] += _POLL_S
-    record["wall_s"] = time.time() - settings_started
-    workers.replace_one({"_id": name}, dict(record), upsert=True)
-    return int(record["n_jobs"])
+            return bool(launch_rocket(pad, fworker, strm_lvl="ERROR"))
+    finally:
+        CURRENT.begin(None, None)
 
 
-def main() -> None:
-    """Run as ``python -m sse_screen.workflows.worker``."""
+def _let_go(pad: LaunchPad, name: str) -> None:
+    """Make ready again what the database holds this worker to be running: it is between jobs."""
+    from sse_screen.workflows.reaping import give_up
+
+    for launch in pad.launches.find({"state": "RUNNING", "fworker.name": name}, {"launch_id": 1, "fw_id": 1}):
+        give_up(pad, launch["fw_id"], launch["launch_id"], "back without it", counted=False)
+
+
+def main(prepare: Callable[[], None] | None = None) -> None:
+    """Run as ``python -m sse_screen.workflows.worker``.
+
+    Parameters
+    ----------
+    prepare : callable, optional
+        Called first, for programs that are a worker with something added.
+    """
     started = time.time()
     import torch
 
     torch.set_num_threads(1)
-    work(started)
-    sys.exit(0)
+    if prepare is not None:
+        prepare()
+    sys.exit(work(started))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def _documents(
 def _worker_time(database: Database[dict[str, Any]]) -> WorkerTime | None:
     from sse_screen.database.stores import OUTPUTS
     from sse_screen.reporting.page import WorkerTime
-    from sse_screen.workflows.worker import WORKERS
+    from sse_screen.workflows.heartbeat import WORKERS
 
     workers = list(database[WORKERS].find({"wall_s": {"$exists": True}}))
     if not workers:

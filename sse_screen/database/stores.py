@@ -171,13 +171,15 @@ def job_store(settings: Settings) -> JobStore:
     return JobStore(documents, additional_stores=blobs)
 
 
-def launchpad(settings: Settings) -> LaunchPad:
+def launchpad(settings: Settings, kind: type[LaunchPad] | None = None) -> LaunchPad:
     """Make the FireWorks LaunchPad, in the same database; a new one gets its counters and indexes.
 
     Parameters
     ----------
     settings : Settings
         Where the database is.
+    kind : type, optional
+        A subclass to make instead.
 
     Returns
     -------
@@ -193,7 +195,7 @@ def launchpad(settings: Settings) -> LaunchPad:
 
     connect(settings).client.close()
     options = {key: value for key, value in client_options(settings).items() if key != "tz_aware"}
-    pad = LaunchPad(
+    pad = (kind or LaunchPad)(
         host=database_uri(settings),
         name=settings.database_name,
         uri_mode=True,

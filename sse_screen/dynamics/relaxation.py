@@ -17,6 +17,7 @@ from ase.optimize import FIRE
 
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.dynamics.molecular_dynamics import DynamicsError, TimedCalculator
+from sse_screen.dynamics.segmented_run import Progress
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,12 @@ class RelaxationResult:
     total_time_s: float
 
 
-def relax_structure(atoms: Atoms, calculator: Calculator, protocol: RelaxationProtocol) -> RelaxationResult:
+def relax_structure(
+    atoms: Atoms,
+    calculator: Calculator,
+    protocol: RelaxationProtocol,
+    progress: Progress | None = None,
+) -> RelaxationResult:
     """Relax positions, and the cell where the protocol says so.
 
     Parameters
@@ -43,6 +49,8 @@ def relax_structure(atoms: Atoms, calculator: Calculator, protocol: RelaxationPr
         Gives energy, forces and (cell relaxed) stress.
     protocol : RelaxationProtocol
         Force limit, steps, whether the cell relaxes.
+    progress : callable, optional
+        Called with (steps done, most steps) after each step.
 
     Returns
     -------
@@ -59,6 +67,8 @@ def relax_structure(atoms: Atoms, calculator: Calculator, protocol: RelaxationPr
     timer = TimedCalculator(calculator)
     atoms.calc = calculator
     optimizer = FIRE(FrechetCellFilter(atoms) if protocol.relax_cell else atoms, logfile=None)
+    if progress is not None:
+        optimizer.attach(lambda: progress(int(optimizer.nsteps), protocol.maximum_steps))
     converged = bool(optimizer.run(fmax=protocol.maximum_force_eV_per_A, steps=protocol.maximum_steps))
     energy = float(atoms.get_potential_energy())
     maximum_force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())

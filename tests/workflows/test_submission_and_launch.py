@@ -14,11 +14,12 @@ from sse_screen.exceptions import InputError
 from sse_screen.structures.prototypes import build_prototype
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.launching import launch_workers
-from sse_screen.workflows.monitoring import counts_by_state, failures, put_back_lost_runs, rerun_jobs
+from sse_screen.workflows.monitoring import counts_by_state, failures, rerun_jobs
 from sse_screen.workflows.outbox import sweep
 from sse_screen.workflows.planning import plan_campaign
+from sse_screen.workflows.process_names import worker_name
+from sse_screen.workflows.reaping import reap
 from sse_screen.workflows.submission import CAMPAIGNS, submit_plan
-from sse_screen.workflows.worker import worker_name
 
 
 def plan(**changes):
@@ -143,9 +144,9 @@ def test_a_living_worker_is_left_alone(pad, database):
 
     submit_plan(plan(), database, pad)
     pad.checkout_fw(FWorker(name=worker_name()), ".")
-    assert put_back_lost_runs(pad) == []
+    assert reap(pad) == []
     pad.launches.update_many({}, {"$set": {"fworker.name": worker_name() + "0"}})
-    assert len(put_back_lost_runs(pad)) == 1
+    assert len(reap(pad)) == 1
     assert counts_by_state(pad)["READY"] == 3
 
 
@@ -196,9 +197,9 @@ def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, nam
     submit_plan(plan(), database, pad)
     pad.checkout_fw(FWorker(name=name), ".")
     _give_up_on(pad, name, 0.8 * limit_s)
-    assert put_back_lost_runs(pad) == []
+    assert reap(pad) == []
     _give_up_on(pad, name, 1.2 * limit_s)
-    assert len(put_back_lost_runs(pad)) == 1
+    assert len(reap(pad)) == 1
 
 
 def test_stops_on_purpose_do_not_count_and_deaths_do(pad, database):
@@ -209,7 +210,7 @@ def test_stops_on_purpose_do_not_count_and_deaths_do(pad, database):
     def die(*, in_order):
         firework, _ = pad.checkout_fw(FWorker(name=worker_name()), ".")
         pad.launches.update_many({"state": "RUNNING"}, {"$set": {"fworker.name": worker_name() + "0"}})
-        put_back_lost_runs(pad, stopped_in_order=in_order)
+        reap(pad, stopped_in_order=in_order)
         return firework.fw_id
 
     for _ in range(8):

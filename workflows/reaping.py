@@ -1,0 +1,282 @@
+"""Find jobs whose worker is dead or hung, locks that nobody holds and states that a kill left half written.
+
+Everything is put right in a way that a worker which was given up wrongly can do no harm: its launch is
+archived, so that what it reports later changes nothing, and a result is stored once by its calculation's key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from fireworks import LaunchPad
+
+from sse_screen.workflows.heartbeat import WORKERS, server_time, unchanged_for_s
+from sse_screen.workflows.process_names import WORKER_PREFIX, is_dead_here, process_start_time
+
+Health = Literal["running", "slow", "hung", "dead"]
+LARGEST_RERUNS = 5
+LOST = "_lost_workers"
+_OWN_HEARTBEAT_LIMIT_S = 300.0  # our workers give a sign of life every 5 s
+_PLAIN_HEARTBEAT_LIMIT_S = 4 * 3600.0  # plain rlaunch does every hour
+_SILENT_JOB_FACTOR = 8  # jobs that never report progress (one DFT calculation) get so much more time
+_HALF_WRITTEN_S = 10.0
+_LOCK_WITHOUT_HOLDER_S = 5.0
+_LOCK_S = 300.0  # FireWorks' own limit; no update of a workflow takes as long
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """After how long without progress a living worker is called slow, and hung (s)."""
+
+    slow_after_s: float = 300.0
+    hung_after_s: float = 1800.0
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A running job: who runs it, how it is, steps done and in all, seconds since sign of life and step."""
+
+    fw_id: int
+    launch_id: int
+    name: str
+    worker: str
+    health: Health
+    done: int | None
+    total: int | None
+    silent_s: float | None
+    without_progress_s: float | None
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """A job or workflow that was put right, and what was done."""
+
+    fw_id: int
+    done: str
+
+
+def running_jobs(launchpad: LaunchPad, patience: Patience | None = None) -> list[RunningJob]:
+    """Judge every running job.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    patience : Patience, optional
+        When a worker is slow or hung.
+
+    Returns
+    -------
+    list of RunningJob
+        By job id.
+    """
+    limits = patience or Patience()
+    database = launchpad.db
+    now = server_time(database)
+    found = []
+    for launch in launchpad.launches.find({"state": "RUNNING"}):
+        firework = launchpad.fireworks.find_one({"launches": launch["launch_id"]}, {"fw_id": 1, "name": 1})
+        if firework is not None:  # else it was given up before
+            record = database[WORKERS].find_one({"_id": _worker_of(launch)}) or {}
+            found.append(_judged(firework, launch, record, now, limits))
+    return sorted(found, key=lambda job: job.fw_id)
+
+
+def _judged(
+    firework: dict[str, Any], launch: dict[str, Any], record: dict[str, Any], now: datetime, limits: Patience
+) -> RunningJob:
+    name = _worker_of(launch)
+    is_ours = _is_ours(name)
+    seen = record["seen_at"] if is_ours and record else launch["state_history"][-1].get("updated_on")
+    silent_s = None if seen is None else (now - _utc(seen)).total_seconds()
+    mine = record.get("launch_id") == launch["launch_id"]
+    progressed = record.get("progressed_at") if mine else None
+    still_s = None if progressed is None else (now - _utc(progressed)).total_seconds()
+    here = is_ours and name.split("@")[1] == socket.gethostname()
+    if here:
+        dead = is_dead_here(name)
+    else:
+        limit_s = _OWN_HEARTBEAT_LIMIT_S if is_ours else _PLAIN_HEARTBEAT_LIMIT_S
+        dead = silent_s is not None and silent_s > limit_s
+    health: Health = "dead" if dead else "running"
+    if not dead and still_s is not None:
+        silent_job = record.get("total") is None
+        factor = _SILENT_JOB_FACTOR if silent_job else 1
+        if still_s > limits.hung_after_s * factor:
+            health = "hung"
+        elif still_s > limits.slow_after_s * factor:
+            health = "slow"
+    return RunningJob(
+        fw_id=firework["fw_id"],
+        launch_id=launch["launch_id"],
+        name=firework["name"],
+        worker=name,
+        health=health,
+        done=record.get("done") if mine else None,
+        total=record.get("total") if mine else None,
+        silent_s=silent_s,
+        without_progress_s=still_s,
+    )
+
+
+def reap(
+    launchpad: LaunchPad, patience: Patience | None = None, *, stopped_in_order: bool = False
+) -> list[Reaped]:
+    """Put right what killed and hung workers left.
+
+    Jobs of dead and hung workers become ready again, at most five times each; hung workers of this machine
+    are killed first. Locks that no living worker can hold are opened, and states that were left half written
+    are brought up to date.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    patience : Patience, optional
+        When a worker is slow or hung.
+    stopped_in_order : bool
+        The workers were stopped on purpose, which is not counted against their jobs.
+
+    Returns
+    -------
+    list of Reaped
+        What was done.
+    """
+    jobs = running_jobs(launchpad, patience)
+    done = _open_locks(launchpad)
+    for job in jobs:
+        if job.health == "hung":
+            _kill_here(job.worker)
+        if job.health in ("dead", "hung"):
+            done.append(
+                give_up(launchpad, job.fw_id, job.launch_id, job.health, counted=not stopped_in_order)
+            )
+    return done + _finish_half_written(launchpad)
+
+
+def give_up(launchpad: LaunchPad, fw_id: int, launch_id: int, reason: str, *, counted: bool = True) -> Reaped:
+    """Take a running job from its worker and make it ready again, or leave it failed after too many times.
+
+    The job goes from running to ready directly: were it failed in between, jobs that accept failed parents
+    could start.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the job is.
+    fw_id, launch_id : int
+        The job and its running launch.
+    reason : str
+        What its worker is, such as dead.
+    counted : bool
+        Whether this counts towards the largest number of reruns.
+
+    Returns
+    -------
+    Reaped
+        What was done.
+    """
+    spec = (launchpad.fireworks.find_one({"fw_id": fw_id}, {f"spec.{LOST}": 1}) or {}).get("spec", {})
+    lost = spec.get(LOST, 0) + (1 if counted else 0)
+    if lost > LARGEST_RERUNS:
+        launchpad.mark_fizzled(launch_id)
+        done = Reaped(fw_id, f"left failed: its workers died {lost} times; sse-screen rerun {fw_id}")
+        _log.warning("job %s %s", done.fw_id, done.done)
+        return done
+    launchpad.rerun_fw(fw_id)
+    launchpad.launches.update_one(
+        {"launch_id": launch_id, "state": "RUNNING"}, {"$set": {"state": "FIZZLED"}}
+    )
+    launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {f"spec.{LOST}": lost}})
+    return Reaped(fw_id, f"made ready again: its worker is {reason}")
+
+
+def _finish_half_written(launchpad: LaunchPad) -> list[Reaped]:
+    """Bring jobs up to date that look taken but have no running launch: a kill between two writes."""
+    done = []
+    for firework in launchpad.fireworks.find(
+        {"state": {"$in": ["RUNNING", "RESERVED"]}}, {"fw_id": 1, "state": 1, "launches": 1, "updated_on": 1}
+    ):
+        fw_id = firework["fw_id"]
+        active = {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["RUNNING", "RESERVED"]}}
+        if launchpad.launches.find_one(active, {"_id": 1}) is not None:
+            continue
+        state = [firework["state"], firework["launches"], str(firework.get("updated_on"))]
+        if unchanged_for_s(launchpad.db, f"job {fw_id}", state) < _HALF_WRITTEN_S:
+            continue
+        if firework["launches"]:
+            launchpad._refresh_wf(fw_id)  # the launch knows how it ended
+        else:
+            launchpad.rerun_fw(fw_id)
+        done.append(Reaped(fw_id, "brought up to date: its worker died between two writes"))
+    return done
+
+
+def _open_locks(launchpad: LaunchPad) -> list[Reaped]:
+    done = []
+    shown = {"nodes": 1, "updated_on": 1, "name": 1}
+    for workflow in launchpad.workflows.find({"locked": True}, shown):
+        key, state = f"lock {workflow['_id']}", str(workflow["updated_on"])
+        locked_s = unchanged_for_s(launchpad.db, key, state)
+        limit_s = _LOCK_S if _has_living_worker(launchpad, workflow["nodes"]) else _LOCK_WITHOUT_HOLDER_S
+        if locked_s < limit_s:
+            continue
+        same = {"_id": workflow["_id"], "locked": True, "updated_on": workflow["updated_on"]}
+        if launchpad.workflows.update_one(same, {"$unset": {"locked": ""}}).modified_count:
+            first = min(workflow["nodes"])
+            done.append(Reaped(first, f"lock of workflow {workflow['name']!r} opened: nobody holds it"))
+            _log.warning("job %s: %s", first, done[-1].done)
+    return done
+
+
+def _has_living_worker(launchpad: LaunchPad, fw_ids: list[int]) -> bool:
+    """Tell whether a worker of any job of a workflow may still live."""
+    names = launchpad.launches.distinct("fworker.name", {"fw_id": {"$in": fw_ids}})
+    now, workers = server_time(launchpad.db), launchpad.db[WORKERS]
+    for name in names:
+        if not _is_ours(name):
+            return True
+        if name.split("@")[1] == socket.gethostname():
+            if not is_dead_here(name):
+                return True
+            continue
+        seen = (workers.find_one({"_id": name}, {"seen_at": 1}) or {}).get("seen_at")
+        if seen is None or (now - _utc(seen)).total_seconds() < _OWN_HEARTBEAT_LIMIT_S:
+            return True
+    return False
+
+
+def _kill_here(worker: str) -> None:
+    """Kill a worker of this machine; by handle, so that a number used anew is never hit."""
+    parts = worker.split("@")
+    if not _is_ours(worker) or parts[1] != socket.gethostname():
+        return
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(int(parts[2]))
+        try:
+            if str(process_start_time(int(parts[2]))) == parts[3]:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+
+def _worker_of(launch: dict[str, Any]) -> str:
+    return str((launch.get("fworker") or {}).get("name", ""))
+
+
+def _is_ours(worker: str) -> bool:
+    parts = worker.split("@")
+    return len(parts) == 4 and parts[0] == WORKER_PREFIX
+
+
+def _utc(time: datetime | str) -> datetime:
+    found = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # FireWorks and MongoDB write UTC
