@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 MAXIMUM_DOCUMENT_BYTES = 16 * 1024 * 1024
 _BATCH_SIZE = 50_000
+#: the sources of the last document built in this process: its neighbours often have the same
+_RECENT: Json = {}
 _COMPARED = ("inputs_fingerprint", "builder_version", "parameters", "stale", "deprecated")
 _GONE = "none of its inputs is stored any more, or none belongs to this group"
 
@@ -186,7 +188,8 @@ class DerivedBuilder(Builder):
         Yields
         ------
         dict
-            ``id``, ``key`` (values of the group fields) and ``sources`` (ids of the members).
+            ``id``, ``key`` (values of the group fields), ``sources`` (ids of the members) and their
+            ``fingerprint``.
         """
         sources, unreadable = self._look()
         groups = {self.document.id_of(group.key): group for group in self.group(sources)}
@@ -197,11 +200,18 @@ class DerivedBuilder(Builder):
         self.update_targets(
             [{"id": id_, "error": fault, "traceback": ""} for id_, fault in unreadable.items()]
         )
-        self._pending = {
-            id_: {"id": id_, "key": group.key, "sources": [self._id_of(member) for member in group.members]}
-            for id_, group in sorted(groups.items())
+        pending: list[Json] = [
+            {
+                "id": id_,
+                "key": group.key,
+                "sources": sorted(self._id_of(member) for member in group.members),
+                "fingerprint": fingerprint(self.references(group.members)),
+            }
+            for id_, group in groups.items()
             if not self._is_current(existing.get(id_), group)
-        }
+        ]
+        # those of the same sources one after another, so that these are read once
+        self._pending = {item["id"]: item for item in sorted(pending, key=lambda i: (i["sources"], i["id"]))}
         self.report.groups = len(groups)
         self.total = len(self._pending)
         yield from list(self._pending.values())
@@ -352,15 +362,26 @@ class DerivedBuilder(Builder):
         self._hashes = dict(hashes)
         return sources, faults
 
-    def _build(self, item: Json) -> Json:
+    def _members(self, item: Json) -> tuple[list[Json], list[InputReference]]:
+        """Read the sources of a document, unless they are those of the last one."""
+        wanted = (type(self).__name__, item["fingerprint"])
+        if _RECENT.get("of") == wanted:
+            return _RECENT["sources"], _RECENT["inputs"]
         id_field = "uuid" if self.source == OUTPUTS else "id"
         query = {**self.source_filter, id_field: {"$in": item["sources"]}}
         sources, _ = self.read_sources(query, self.extra_fields)
         sources.sort(key=self._id_of)
-        if [self._id_of(source) for source in sources] != sorted(item["sources"]):
+        if [self._id_of(source) for source in sources] != item["sources"]:
             raise InputsChangedError("its inputs changed during the build; build again")
-        document = self.make(item["key"], sources)
         inputs = self.references(sources)
+        _RECENT.clear()
+        if fingerprint(inputs) == item["fingerprint"]:
+            _RECENT.update(of=wanted, sources=sources, inputs=inputs)
+        return sources, inputs
+
+    def _build(self, item: Json) -> Json:
+        sources, inputs = self._members(item)
+        document = self.make(item["key"], sources)
         document = document.with_build(
             id=item["id"],
             inputs=inputs,

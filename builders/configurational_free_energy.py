@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, get_args
-
-import zstandard
 
 from sse_screen.builders.base import DerivedBuilder, Group
 from sse_screen.database.blobs import BlobStore
@@ -14,6 +11,7 @@ from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.relaxation import cell_formula, relaxation_level
+from sse_screen.documents.vibration_batch import unpack_documents
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings import merge_relaxed
@@ -158,12 +156,13 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         for output in outputs:
             if output["kind"] != "vibration_batch":
                 continue
-            packed = BlobStore(self.database).get(output["documents"]["sha256"])
-            for content in json.loads(zstandard.decompress(packed)):
-                name = content["configuration_id"]
-                if content["target_temperature_K"] == temperature_K and name not in seen:
+            lines = unpack_documents(BlobStore(self.database).get(output["documents"]["sha256"]))
+            numbered = [r for r in output["results"] if r["free_energy_eV_per_cell"] is not None]
+            for result, line in zip(numbered, lines, strict=True):
+                name = result["configuration_id"]
+                if result["temperature_K"] == temperature_K and name not in seen:
                     seen.add(name)
-                    yield name, VibrationalFreeEnergyDoc.model_validate(content).density
+                    yield name, VibrationalFreeEnergyDoc.model_validate_json(line).density
 
 
 def _key(parent: Parent, temperature_K: float, convention: str, *, with_vibrations: bool) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any, ClassVar
-
-import zstandard
+from typing import Any, ClassVar, cast
 
 from sse_screen.builders.base import DerivedBuilder, Group, group_by
 from sse_screen.database.blobs import BlobStore
+from sse_screen.documents.vibration_batch import unpack_documents
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 
 
@@ -40,12 +38,23 @@ class VibrationalFreeEnergyBuilder(DerivedBuilder):
 
     def make(self, key: dict[str, Any], sources: list[dict[str, Any]]) -> VibrationalFreeEnergyDoc:
         """Take the document of one run over."""
-        packed = BlobStore(self.database).get(sources[0]["output"]["documents"]["sha256"])
-        for content in json.loads(zstandard.decompress(packed)):
-            document = VibrationalFreeEnergyDoc.model_validate(content)
-            if all(getattr(document, name) == value for name, value in key.items()):
-                return document
-        raise LookupError(f"no run of {key} in the blob of its batch")
+        output = sources[0]["output"]
+        numbered = [r for r in output["results"] if r["free_energy_eV_per_cell"] is not None]
+        wanted = (key["configuration_id"], key["target_temperature_K"])
+        place = next(
+            i for i, r in enumerate(numbered) if (r["configuration_id"], r["temperature_K"]) == wanted
+        )
+        return VibrationalFreeEnergyDoc.model_validate_json(self._lines(output["documents"]["sha256"])[place])
+
+    def _lines(self, sha256: str) -> list[bytes]:
+        """Give the documents of a batch, kept for the other documents of it."""
+        if _LAST.get("sha256") != sha256:
+            _LAST.update(sha256=sha256, lines=unpack_documents(BlobStore(self.database).get(sha256)))
+        return cast(list[bytes], _LAST["lines"])
+
+
+#: the batch that this process read last
+_LAST: dict[str, Any] = {}
 
 
 def _key(output: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from jobflow import JobStore, Maker, Response, job, run_locally
 from maggma.stores import MemoryStore
 from pymatgen.core import Structure
 
 from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, ConfigurationResult, relaxation_level
-from sse_screen.documents.vibration_batch import PhononBatchOutput, PhononProtocol, VibrationResult
+from sse_screen.documents.vibration_batch import (
+    PhononBatchOutput,
+    PhononProtocol,
+    VibrationResult,
+    pack_documents,
+)
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.molecular_dynamics import TimedCalculator
 from sse_screen.exceptions import InputError
@@ -91,7 +95,7 @@ class PhononBatchMaker(Maker):
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _phonons_of_each(self, batch.parent_id, chosen, structures, folder, level)
             runs = [run for c in chosen for run in done[c.configuration_id]["runs"]]
-            documents = json.dumps([run["document"] for run in runs if run["document"]])
+            packed = pack_documents(json.dumps(run["document"]) for run in runs if run["document"])
             shared = {"parent_id", "parent_name", "occupancy_class", "formula", "chemical_system", "elements"}
             return PhononBatchOutput(
                 calculation_key=key,
@@ -101,9 +105,7 @@ class PhononBatchMaker(Maker):
                 relaxation_level=level,
                 results=[VibrationResult.model_validate(run["result"]) for run in runs],
                 n_reused=len(done.reused),
-                documents=worker().blobs.put(
-                    zstandard.compress(documents.encode(), 3), "application/zstd+json"
-                ),
+                documents=worker().blobs.put(packed, "application/zstd+json"),
                 inputs=inputs or [],
                 potential_time_s=sum(d["potential_time_s"] for d in done.computed()),
                 total_time_s=sum(d["total_time_s"] for d in done.computed()),

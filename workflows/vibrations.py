@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from ase import Atoms
 from jobflow import Maker, Response, job
 from pymatgen.core import Structure
@@ -19,7 +18,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, ConfigurationResult, relaxation_level
-from sse_screen.documents.vibration_batch import VibrationBatchOutput, VibrationResult
+from sse_screen.documents.vibration_batch import VibrationBatchOutput, VibrationResult, pack_documents
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.batched import ATOMS_TOGETHER_ON_CPU, BatchedRun, run_dynamics_together
 from sse_screen.dynamics.molecular_dynamics import DynamicsError, run_molecular_dynamics
@@ -130,8 +129,7 @@ class VibrationBatchMaker(Maker):
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _run_each(self, runs, structures, folder, level)
             own = [_of_configuration(done[name], runs[name].configuration) for name in runs]
-            documents = json.dumps([run["document"] for run in own if run["document"]])
-            packed = zstandard.compress(documents.encode(), 3)
+            packed = pack_documents(json.dumps(run["document"]) for run in own if run["document"])
             shared = batch.model_dump(
                 include={
                     *("parent_id", "parent_name", "occupancy_class", "formula"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
+import zstandard
 from pydantic import Field
 
 from sse_screen.documents.base import BlobReference, Document, PotentialIdentity
@@ -44,7 +46,9 @@ class _Batch(Document):
     relaxation_level: str = Field(description="Level of theory of the relaxed energies")
     results: list[VibrationResult]
     n_reused: int = Field(0, description="Of them, those that another batch had run")
-    documents: BlobReference
+    documents: BlobReference = Field(
+        description="One document of vibrational_free_energy a line, in the order of results with a number"
+    )
     inputs: list[str] = Field(default_factory=list, description="uuids of the jobs it came from")
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
@@ -82,3 +86,35 @@ class PhononBatchOutput(_Batch):
 
     kind: Literal["phonon_batch"] = "phonon_batch"
     protocol: PhononProtocol
+
+
+def pack_documents(documents: Iterable[str]) -> bytes:
+    """Pack documents of a batch for the blob store.
+
+    Parameters
+    ----------
+    documents : iterable of str
+        JSON of one document each.
+
+    Returns
+    -------
+    bytes
+        zstd-compressed lines.
+    """
+    return zstandard.compress("\n".join(documents).encode(), 3)
+
+
+def unpack_documents(packed: bytes) -> list[bytes]:
+    """Undo :func:`pack_documents`.
+
+    Parameters
+    ----------
+    packed : bytes
+        Compressed lines.
+
+    Returns
+    -------
+    list of bytes
+        JSON of one document each.
+    """
+    return zstandard.decompress(packed).splitlines()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import ase.data
 import numpy as np
@@ -19,6 +19,7 @@ from sse_screen.thermodynamics.velocity_spectrum import VelocitySpectrum, densit
 from sse_screen.thermodynamics.vibrations import (
     DensityOfStates,
     VibrationalThermodynamics,
+    discrete_modes,
     harmonic_thermodynamics,
     refuse_unphysical_entropy,
     regridded,
@@ -186,7 +187,6 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             "route": "constant_energy",
         }
         elements = sorted(set(trajectory.species))
-        stored = regridded(spectrum.density, SPACING_THz, HIGHEST_THz)
         return cls(
             id=cls.id_of(group),
             **group,
@@ -202,8 +202,7 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             free_energy_at_measured_eV_per_cell=at_measured.free_energy_eV,
             two_phase=two_phase,
             moved_atoms=list(checks.moved_atoms),
-            frequencies_THz=stored.frequencies_THz.tolist(),
-            modes_by_species={name: modes.tolist() for name, modes in stored.modes.items()},
+            **_stored(spectrum.density),
             usable=not checks.moved_atoms,
             flags=list(checks.flags),
             warnings=list(spectrum.warnings),
@@ -258,7 +257,6 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             "route": "phonons",
         }
         elements = sorted(set(species))
-        stored = regridded(density, SPACING_THz, HIGHEST_THz)
         return cls(
             id=cls.id_of(group),
             **group,
@@ -270,8 +268,7 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
             n_modes=density.n_modes,
             imaginary_share=imaginary_share,
             relaxed_energy_eV_per_cell=relaxed_energy_eV,
-            frequencies_THz=stored.frequencies_THz.tolist(),
-            modes_by_species={name: modes.tolist() for name, modes in stored.modes.items()},
+            **_stored(density),
             usable=True,
             **_numbers(thermal, len(species)),
         )
@@ -321,10 +318,27 @@ class VibrationalFreeEnergyDoc(DerivedDocument):
         Returns
         -------
         DensityOfStates
-            Modes by species on the grid of ``frequencies_THz``.
+            Modes by species on one grid for all documents, that of ``frequencies_THz`` continued to 120 THz.
         """
-        modes = {name: np.array(values) for name, values in self.modes_by_species.items()}
-        return DensityOfStates(np.array(self.frequencies_THz), modes, SPACING_THz)
+        modes = {name: np.zeros(len(_GRID_THz)) for name in self.modes_by_species}
+        for name, values in self.modes_by_species.items():
+            modes[name][: len(values)] = values
+        return DensityOfStates(_GRID_THz, modes, SPACING_THz)
+
+
+_GRID_THz = regridded(discrete_modes([1.0]), SPACING_THz, HIGHEST_THz).frequencies_THz
+
+
+def _stored(density: DensityOfStates) -> dict[str, Any]:
+    """Give the grid and the modes on it up to the highest mode, in the digits that a run can have."""
+    found = regridded(density, SPACING_THz, HIGHEST_THz)
+    end = int(np.flatnonzero(found.total_modes > 1e-9).max(initial=0)) + 2
+    return {
+        "frequencies_THz": [float(f"{value:.6g}") for value in _GRID_THz[:end]],
+        "modes_by_species": {
+            name: [float(f"{value:.6g}") for value in modes[:end]] for name, modes in found.modes.items()
+        },
+    }
 
 
 def _numbers(thermal: VibrationalThermodynamics, n_atoms: int) -> dict[str, float]:

@@ -1,12 +1,10 @@
 """Free energies from batches of orderings, against the sum written out."""
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zstandard
 from builder_outputs import as_stored, configuration_batch, vibration_batch
 from scipy.constants import physical_constants
 
@@ -14,6 +12,7 @@ from sse_screen.builders.configurational_free_energy import ConfigurationalFreeE
 from sse_screen.builders.run import run_builder
 from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
+from sse_screen.documents.vibration_batch import pack_documents
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "documents"))
@@ -154,8 +153,8 @@ def spectra(database):
         modes = np.zeros(len(document.frequencies_THz))
         modes[80] = n_modes
         update = {"modes_by_species": {"Li": modes.tolist()}, "target_temperature_K": 300.0}
-        documents.append(document.model_copy(update=update).model_dump(mode="json"))
-    return BlobStore(database).put(zstandard.compress(json.dumps(documents).encode()))
+        documents.append(document.model_copy(update=update).model_dump_json())
+    return BlobStore(database).put(pack_documents(documents))
 
 
 def moved(batch, **reached):
