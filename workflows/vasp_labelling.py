@@ -107,15 +107,14 @@ class VaspLabelMaker(Maker):
         reference = BlobReference.model_validate(batch)
         wanted = unique_structures(unpack_unlabelled(worker().blobs.get(reference.sha256)))
         known = earlier_labels(wanted, self.level_of_theory)
-        static = vasp_static_maker(self.settings, **self.run_vasp_kwargs)
+        static: Any = vasp_static_maker(self.settings, **self.run_vasp_kwargs)
         runs: dict[str, Job] = {}
         for name, (structure, _) in wanted.items():
             if name not in known:
                 runs[name] = static.make(Structure.from_dict(structure.structure))
                 runs[name].append_name(f" {structure.source}")
-        gathered: Any = gather_vasp_labels(  # type: ignore[misc]
-            reference, self.settings, {name: run.output for name, run in runs.items()}, inputs or []
-        )
+        tasks = {name: run.output for name, run in runs.items()}
+        gathered = gather_vasp_labels(reference, self.settings, tasks, inputs or [])
         gathered.config.on_missing_references = OnMissing.NONE
         return Response(replace=Flow([*runs.values(), gathered], gathered.output, name=self.name))
 
