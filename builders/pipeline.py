@@ -9,6 +9,7 @@ from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
+from sse_screen.builders.labelled_structure import LabelledStructureBuilder
 from sse_screen.builders.potential import PotentialBuilder
 from sse_screen.builders.site_network import SiteNetworkBuilder
 from sse_screen.builders.structure_function import StructureFunctionBuilder
@@ -26,6 +27,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     VibrationalFreeEnergyBuilder,
     SiteNetworkBuilder,
     StructureFunctionBuilder,
+    LabelledStructureBuilder,
     PotentialBuilder,
 )
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import campaigns, db, orderings, potentials
+from sse_screen.cli import campaigns, dataset, db, orderings, potentials
 from sse_screen.cli.analyze import EPILOG as ANALYZE_EPILOG
 from sse_screen.cli.analyze import analyze
 from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
@@ -41,6 +41,7 @@ app.command(epilog=ANALYZE_EPILOG)(analyze)
 app.command(epilog=ARRHENIUS_EPILOG)(arrhenius)
 app.command(epilog=BUILD_EPILOG)(build)
 app.command(epilog=COLLECTIONS_EPILOG)(collections)
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(db.app, name="db")
 app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)

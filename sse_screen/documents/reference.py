@@ -18,6 +18,8 @@ from sse_screen.documents.base import (
     PotentialIdentity,
     Quantity,
 )
+from sse_screen.documents.dataset import DatasetOutput
+from sse_screen.documents.label import Label, LabelBatchOutput
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
 from sse_screen.documents.survey import SurveyDecisionOutput, SurveyOutput
@@ -31,8 +33,10 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
     PhononBatchOutput,
     SurveyOutput,
     SurveyDecisionOutput,
+    LabelBatchOutput,
+    DatasetOutput,
 )
-SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference)
+SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference, Label)
 _NAMES = {str: "text", int: "integer", float: "number", bool: "flag", datetime: "date", Any: "any"}
 _HEAD = """# Collections and fields
 
