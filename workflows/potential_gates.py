@@ -26,7 +26,7 @@ from sse_screen.training.gates import (
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import predict_with
 from sse_screen.training.reference_set import crystals_to_run, reference_set
-from sse_screen.training.sets import split_by_configuration
+from sse_screen.training.sets import split_labels
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions
 from sse_screen.workflows.training import read_labels
 
@@ -160,5 +160,5 @@ def _not_learnt_from(
     structures = read_labels([BlobReference.model_validate(reference) for reference in labels])
     if split is None:
         return structures
-    sets = split_by_configuration(structures, SplitProtocol.model_validate(split))
+    sets = split_labels(structures, SplitProtocol.model_validate(split))
     return [*sets.held_out, *sets.unseen_composition]

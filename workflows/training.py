@@ -27,7 +27,7 @@ from sse_screen.training.atom_reference import fit_reference_shift
 from sse_screen.training.fine_tuning import FineTuningResult, fine_tune
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import formulas_of, parity_points, predict_with, set_metrics
-from sse_screen.training.sets import TrainingSets, split_by_configuration
+from sse_screen.training.sets import TrainingSets, split_labels
 from sse_screen.workflows.potentials import name_or_file
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
@@ -86,7 +86,7 @@ class FineTuningMaker(Maker):
         if self.parent.code != "chgnet":
             raise InputError(f"parent {self.parent.name!r}: {self.parent.code} cannot be fine-tuned here")
         packed = [BlobReference.model_validate(reference) for reference in labels]
-        sets = split_by_configuration(read_labels(packed), self.split)
+        sets = split_labels(read_labels(packed), self.split)
         named = content_hash([sets.sha256, potential_name])
         key = training_key(named, self.parent, self.protocol, self.seed, METHOD)
 
@@ -196,6 +196,7 @@ def describe_potential(
         "level_of_theory": level.describe(),
         "level_of_theory_id": level.identifier,
         "dataset_sha256": sets.sha256,
+        "held_out_sha256": sets.held_out_sha256,
         "n_training": len(sets.training),
         "n_held_out": len(sets.held_out),
         "training": set_metrics(sets.training, predict_with(calculator, sets.training)),

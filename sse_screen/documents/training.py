@@ -124,16 +124,23 @@ class EpochRecord(Document):
 
 
 class SplitProtocol(Document):
-    """How labelled structures are divided; all frames of one parent configuration stay together."""
+    """How labelled structures are divided."""
 
     held_out_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share of the configurations that is kept apart"
+        0.2, gt=0, lt=1, description="Share of the structures that is kept apart"
     )
     unseen_formulas: tuple[str, ...] = Field(
         (), description="Compositions that are only tested on, any multiple of the formula"
     )
+    by: Literal["parent", "run"] = Field(
+        "parent",
+        description="What stays together: frames of a parent configuration, or only those of a run",
+    )
     n_training: int | None = Field(
-        None, ge=1, description="Learn from so many structures only; all when null"
+        None, ge=1, description="Learn from so many structures only", json_schema_extra={"unit": "1"}
+    )
+    training_fraction: float = Field(
+        1.0, gt=0, le=1, description="Learn from this share only, where n_training is null"
     )
     seed: int = Field(0, ge=0, description="Seed of the choice")
 
@@ -154,6 +161,7 @@ class TrainingOutput(Document):
     level_of_theory: str = Field(description="Of all labels")
     level_of_theory_id: str = Field(description="Hash of the level of theory")
     dataset_sha256: str = Field(description="Hash of all labels and their uses, whatever their order")
+    held_out_sha256: str = Field(description="Hash of the held-out labels")
     labels: list[BlobReference] = Field(description="The packed labels it was made from")
     split: SplitProtocol
     n_training: int = Field(description="Structures to learn from", json_schema_extra={"unit": "1"})

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sse_screen.documents.training import ErrorStatistics, ParityPoints, SetMetrics
 from sse_screen.training.atom_reference import ReferenceShift
 from sse_screen.training.chgnet_examples import EV_PER_A3_IN_GPA
+from sse_screen.training.datasets import composition_of
 from sse_screen.training.labelled import LabelledStructure
 
 if TYPE_CHECKING:
@@ -178,10 +179,7 @@ def formulas_of(structures: Sequence[LabelledStructure]) -> list[str]:
     list of str
         Sorted, without repetition.
     """
-    from pymatgen.core import Composition
-
-    counted = {tuple(sorted((e, s.species.count(e)) for e in set(s.species))) for s in structures}
-    return sorted({Composition(dict(counts)).reduced_formula for counts in counted})
+    return sorted({composition_of(structure) for structure in structures})
 
 
 def _energies(structures: Sequence[LabelledStructure]) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sse_screen.documents.base import content_hash
 from sse_screen.documents.training import SplitProtocol
+from sse_screen.training.datasets import Dataset, SplitBy, check_split, dataset_hash, split_dataset
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory, common_level
 from sse_screen.training.metrics import formulas_of
@@ -27,11 +28,15 @@ class TrainingSets:
         Configurations kept apart; they choose the epoch and give the errors.
     unseen_composition : tuple of LabelledStructure
         Structures of compositions that are in neither of the others; may be empty.
+    by : {"parent", "run"}
+        What no two sets may share: a parent configuration, or only a run.
 
     Raises
     ------
     TrainingInputError
-        An empty set; a structure or a parent configuration in two sets; a composition that is not unseen.
+        An empty set; a composition that is not unseen.
+    LeakError
+        A structure, a parent configuration (or a run) in two sets.
     LabelError
         Two levels of theory.
     """
@@ -39,24 +44,28 @@ class TrainingSets:
     training: tuple[LabelledStructure, ...]
     held_out: tuple[LabelledStructure, ...]
     unseen_composition: tuple[LabelledStructure, ...] = ()
+    by: SplitBy = "parent"
 
     def __post_init__(self) -> None:
         """Refuse sets that would make the errors look better than they are."""
         for name in ("training", "held_out"):
             if not getattr(self, name):
                 raise TrainingInputError(f"{name}: no labelled structures")
-        _check_apart("held_out", self.held_out, self.training)
-        _check_apart("unseen_composition", self.unseen_composition, (*self.training, *self.held_out))
+        parts = {name: Dataset(found) for name, found in self._parts.items() if found}
+        check_split(parts, by=self.by)
         seen = set(formulas_of((*self.training, *self.held_out)))
         if known := sorted(seen & set(formulas_of(self.unseen_composition))):
             raise TrainingInputError(f"unseen_composition: {known[0]} is a composition of the other sets")
-        _ = self.level_of_theory
+
+    @property
+    def _parts(self) -> dict[str, tuple[LabelledStructure, ...]]:
+        names = ("training", "held_out", "unseen_composition")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def level_of_theory(self) -> LevelOfTheory:
         """The one level of all labels."""
-        everything = (*self.training, *self.held_out, *self.unseen_composition)
-        return common_level(structure.level_of_theory for structure in everything)
+        return common_level(s.level_of_theory for part in self._parts.values() for s in part)
 
     @property
     def elements(self) -> list[str]:
@@ -66,29 +75,16 @@ class TrainingSets:
     @cached_property
     def sha256(self) -> str:
         """Hash of all labels and of what each is used for, whatever their order."""
-        names = ("training", "held_out", "unseen_composition")
-        return content_hash({name: sorted(s.content_hash for s in getattr(self, name)) for name in names})
+        return content_hash({name: dataset_hash(part) for name, part in self._parts.items()})
+
+    @cached_property
+    def held_out_sha256(self) -> str:
+        """Hash of the held-out labels: errors of trainings that share it can be compared."""
+        return dataset_hash(self.held_out)
 
 
-def _check_apart(name: str, tested: Sequence[LabelledStructure], learnt: Sequence[LabelledStructure]) -> None:
-    """Refuse sets that share a structure or a parent configuration."""
-    shared = {s.geometry_hash for s in tested} & {s.geometry_hash for s in learnt}
-    if shared:
-        source = next(s.source for s in tested if s.geometry_hash in shared)
-        raise TrainingInputError(
-            f"{name}: {len(shared)} of its structures are also learnt from (the first: {source}); their "
-            "errors would say nothing: keep each structure in one set"
-        )
-    parents = {s.parent_configuration for s in tested} & {s.parent_configuration for s in learnt}
-    if parents:
-        raise TrainingInputError(
-            f"{name}: frames of the configuration {min(parents)!r} are also learnt from; frames of one "
-            "configuration are alike: split by parent configuration"
-        )
-
-
-def split_by_configuration(structures: Sequence[LabelledStructure], split: SplitProtocol) -> TrainingSets:
-    """Divide labelled structures so that no configuration is in two sets.
+def split_labels(structures: Sequence[LabelledStructure], split: SplitProtocol) -> TrainingSets:
+    """Divide labelled structures so that no configuration (or run) is in two sets.
 
     Parameters
     ----------
@@ -105,33 +101,21 @@ def split_by_configuration(structures: Sequence[LabelledStructure], split: Split
 
     Raises
     ------
-    TrainingInputError
+    InputError
         Fewer than two configurations, too few structures, no structure of an unseen composition.
     """
-    unique = sorted({s.content_hash: s for s in structures}.values(), key=lambda s: s.content_hash)
-    wanted = {_reduced(formula) for formula in split.unseen_formulas}
-    formula_of = {id(s): formulas_of([s])[0] for s in unique}
-    if missing := sorted(wanted - set(formula_of.values())):
-        raise TrainingInputError(f"unseen_formulas: no labelled structure of {', '.join(missing)}")
-    unseen = tuple(s for s in unique if formula_of[id(s)] in wanted)
-    seen = [s for s in unique if formula_of[id(s)] not in wanted]
-    parents = sorted({s.parent_configuration for s in seen})
-    if len(parents) < 2:
-        raise TrainingInputError(
-            f"the {len(seen)} labelled structures are of {len(parents)} configuration(s); at least two are "
-            "needed to keep one apart: label frames of several orderings, crystals or runs"
-        )
+    ordered = sorted(structures, key=lambda structure: structure.content_hash)
     rng = np.random.default_rng(split.seed)
-    n_held_out = min(max(1, round(split.held_out_fraction * len(parents))), len(parents) - 1)
-    held_out = {parents[i] for i in rng.permutation(len(parents))[:n_held_out]}
-    learnt = [s for s in seen if s.parent_configuration not in held_out]
+    fractions = {"training": 1 - split.held_out_fraction, "held_out": split.held_out_fraction}
+    unseen = [_reduced(formula) for formula in split.unseen_formulas]
+    parts = split_dataset(Dataset(tuple(ordered)), fractions, rng, by=split.by, unseen_compositions=unseen)
+    learnt = sorted(parts["training"], key=lambda structure: structure.content_hash)
     learnt = [learnt[i] for i in rng.permutation(len(learnt))]
-    if split.n_training is not None:
-        if split.n_training > len(learnt):
-            raise TrainingInputError(f"n_training {split.n_training}: there are {len(learnt)} to learn from")
-        learnt = learnt[: split.n_training]
-    judged = tuple(s for s in seen if s.parent_configuration in held_out)
-    return TrainingSets(tuple(learnt), judged, unseen)
+    wanted = split.n_training or max(1, round(split.training_fraction * len(learnt)))
+    if wanted > len(learnt):
+        raise TrainingInputError(f"n_training {wanted}: there are {len(learnt)} to learn from")
+    judged, never = parts["held_out"], parts["unseen"] if unseen else ()
+    return TrainingSets(tuple(learnt[:wanted]), tuple(judged), tuple(never), split.by)
 
 
 def _reduced(formula: str) -> str:

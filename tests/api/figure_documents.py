@@ -281,6 +281,7 @@ def training_output(**changes) -> TrainingOutput:
         "level_of_theory": "gpaw PBE",
         "level_of_theory_id": "0" * 16,
         "dataset_sha256": "e" * 64,
+        "held_out_sha256": "f" * 64,
         "labels": [blob],
         "split": SplitProtocol(),
         "n_training": 24,

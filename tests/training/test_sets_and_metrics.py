@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from training_toys import TEACHER, labelled, small_sets
 
 from sse_screen.training.atom_reference import check_reference, fit_reference_shift
+from sse_screen.training.datasets import LeakError
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.labelled import LabelError
 from sse_screen.training.metrics import Predictions, error_statistics, parity_points, set_metrics
@@ -18,19 +19,20 @@ from sse_screen.training.sets import TrainingSets
 def test_a_structure_in_two_sets_is_refused():
     a, b, c = labelled(3)
     copied = replace(a, parent_configuration="another name")
-    with pytest.raises(
-        TrainingInputError, match=r"held_out: 1 of its structures are also learnt from .*toy 0 0"
-    ):
+    with pytest.raises(LeakError, match=r"structure \w+ is in training and in held_out"):
         TrainingSets((a, b), (copied, c))
-    with pytest.raises(TrainingInputError, match="unseen_composition: 1 of its structures"):
+    with pytest.raises(LeakError, match="in training and in unseen_composition"):
         TrainingSets((a,), (b,), (copied,))
 
 
-def test_a_configuration_in_two_sets_is_refused():
+def test_a_configuration_or_a_run_in_two_sets_is_refused():
     a, b = labelled(2)
     sibling = replace(b, parent_configuration=a.parent_configuration)
-    with pytest.raises(TrainingInputError, match=r"'LiCl 0 0' are also learnt from.*split by parent"):
+    with pytest.raises(LeakError, match="parent configuration LiCl 0 0 is in training and in held_out"):
         TrainingSets((a,), (sibling,))
+    assert TrainingSets((a,), (sibling,), by="run").by == "run"
+    with pytest.raises(LeakError, match="run toy 7 is in training"):
+        TrainingSets((replace(a, source="toy 7 frame 1"),), (replace(b, source="toy 7 frame 9"),), by="run")
 
 
 def test_two_levels_of_theory_are_refused():

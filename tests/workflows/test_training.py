@@ -21,7 +21,7 @@ from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.potentials.registration import find_registered, register_file, set_alias, weights_file
 from sse_screen.training.errors import TrainingInputError
-from sse_screen.training.sets import split_by_configuration
+from sse_screen.training.sets import split_labels
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.potentials import choose_potential
@@ -216,16 +216,19 @@ def test_building_twice_changes_nothing(database, settings_environment):
 
 def test_splits_keep_configurations_together_and_nest():
     structures = labelled(10)
-    whole = split_by_configuration(structures, SplitProtocol(seed=3))
-    part = split_by_configuration(structures[::-1], SplitProtocol(seed=3, n_training=4))
+    whole = split_labels(structures, SplitProtocol(seed=3))
+    part = split_labels(structures[::-1], SplitProtocol(seed=3, n_training=4))
     assert {s.content_hash for s in part.training} < {s.content_hash for s in whole.training}
-    assert [s.content_hash for s in part.held_out] == [s.content_hash for s in whole.held_out]
+    assert part.held_out_sha256 == whole.held_out_sha256
+    assert part.sha256 != whole.sha256
     assert (len(whole.training), len(whole.held_out)) == (8, 2)
+    half = split_labels(structures, SplitProtocol(seed=3, training_fraction=0.5))
+    assert half.sha256 == part.sha256
     with pytest.raises(TrainingInputError, match="n_training 9: there are 8"):
-        split_by_configuration(structures, SplitProtocol(n_training=9))
-    with pytest.raises(TrainingInputError, match="at least two are needed"):
-        split_by_configuration(structures[:1], SplitProtocol())
-    with pytest.raises(TrainingInputError, match="no labelled structure of NaCl"):
-        split_by_configuration(structures, SplitProtocol(unseen_formulas=("Na4Cl4",)))
-    with pytest.raises(TrainingInputError, match="'Na\\(' is no formula"):
-        split_by_configuration(structures, SplitProtocol(unseen_formulas=("Na(",)))
+        split_labels(structures, SplitProtocol(n_training=9))
+    with pytest.raises(InputError, match="cannot be split into 2 parts"):
+        split_labels(structures[:1], SplitProtocol())
+    with pytest.raises(InputError, match="NaCl: not in the set"):
+        split_labels(structures, SplitProtocol(unseen_formulas=("Na4Cl4",)))
+    with pytest.raises(TrainingInputError, match=r"'Na\(' is no formula"):
+        split_labels(structures, SplitProtocol(unseen_formulas=("Na(",)))
