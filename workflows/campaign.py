@@ -21,6 +21,7 @@ from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
 from sse_screen.structures.filters import FilterSettings
 from sse_screen.workflows.crystal_source import CrystalSource, Section
+from sse_screen.workflows.development_section import PotentialDevelopment
 
 _Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
 
@@ -170,11 +171,21 @@ class Campaign(Section):
     hulls: list[Hull] = Field(default_factory=list)
     orderings: list[Orderings] = Field(default_factory=list)
     survey: Survey | None = None
+    potential_development: PotentialDevelopment | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not (self.materials or self.hulls or self.orderings or self.survey):
-            raise ValueError("nothing to do: give at least one of materials, hulls, orderings and survey")
+        sections = (self.materials, self.hulls, self.orderings, self.survey, self.potential_development)
+        if not any(sections):
+            raise ValueError(
+                "nothing to do: give at least one of materials, hulls, orderings, survey and "
+                "potential_development"
+            )
+        if self.potential_development and (self.orderings or self.survey):
+            raise ValueError(
+                "potential_development goes with materials and hulls only, which run with the new potential; "
+                "give orderings and survey a campaign of their own"
+            )
         if self.materials and self.molecular_dynamics is None:
             raise ValueError("materials need a molecular_dynamics section (temperatures_K at least)")
         labels = [m.label for m in self.materials]
@@ -224,7 +235,9 @@ def load_campaign(path: Path) -> Campaign:
 
 def _sources(campaign: Campaign) -> list[CrystalSource]:
     entries = [entry for hull in campaign.hulls for entry in hull.entries]
-    return [*campaign.materials, *entries, *campaign.orderings]
+    development = campaign.potential_development
+    compositions = development.compositions if development is not None else []
+    return [*campaign.materials, *entries, *campaign.orderings, *compositions]
 
 
 def _problems(path: Path, error: ValidationError) -> list[str]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from jobflow import Flow
 from pymatgen.core import Element
 
-from sse_screen.documents.base import BlobReference, PotentialIdentity
+from sse_screen.documents.base import PotentialIdentity
 from sse_screen.exceptions import InputError
 from sse_screen.structures.checks import check_mobile_ion
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.campaign import Campaign, CrystalSource, Material
 from sse_screen.workflows.crystals import build_ordered
-from sse_screen.workflows.ordering_plans import PlannedOrderings, plan_orderings
+from sse_screen.workflows.development_planning import PlannedDevelopment, plan_development
+from sse_screen.workflows.ordering_plans import PlannedOrderings, PutBlob, plan_orderings
 from sse_screen.workflows.potentials import check_covered, choose_potential
 from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.survey_planning import PlannedSurvey, charge_of, plan_survey, spaces_of
 
-PutBlob = Callable[[bytes, str], BlobReference]
 LARGEST_CELL_ATOMS = 5000
 
 
@@ -35,13 +35,30 @@ class Plan:
     orderings: list[PlannedOrderings] = field(default_factory=list)
     crystals: list[str] = field(default_factory=list)
     survey: PlannedSurvey | None = None
+    development: PlannedDevelopment | None = None
 
     @property
     def n_jobs(self) -> int:
-        """Jobs in all; a survey adds those of its tiers while it runs."""
-        return sum(len(flow.jobs) for flow in self.flows) + sum(
-            len(o.batches) * (1 + len(o.followers)) for o in self.orderings
-        )
+        """Jobs in all; a survey or a development of a potential adds more while it runs."""
+        ready = sum(len(flow.jobs) for flow in self.flows)
+        packed = sum(len(o.batches) * (1 + len(o.followers)) for o in self.orderings)
+        return ready + packed + (0 if self.development is None else self.development.n_jobs)
+
+    def ready_flows(self, put_blob: PutBlob) -> list[Flow]:
+        """Upload what is packed and give all flows.
+
+        Parameters
+        ----------
+        put_blob : callable
+            Stores bytes of a content type and gives their reference.
+
+        Returns
+        -------
+        list of Flow
+            All of the campaign.
+        """
+        flows = [*self.flows, *(planned.flow(put_blob) for planned in self.orderings)]
+        return flows if self.development is None else [*flows, self.development.flow(put_blob)]
 
 
 def plan_campaign(campaign: Campaign) -> Plan:
@@ -67,13 +84,20 @@ def plan_campaign(campaign: Campaign) -> Plan:
     problems: list[str] = []
     spaces = [_space(hull.space, problems, f"hulls.{i}.space") for i, hull in enumerate(campaign.hulls)]
 
+    requests: list[DiffusionRequest | HullEntryRequest] = []
     for i, material in enumerate(campaign.materials):
         with _collected(problems, f"materials.{i}"):
-            plan.flows.append(_diffusion(plan, material, spaces).flow(plan.potential))
+            requests.append(_diffusion(plan, material, spaces))
     for i, hull in enumerate(campaign.hulls):
         for j, entry in enumerate(hull.entries):
             with _collected(problems, f"hulls.{i}.entries.{j}"):
-                plan.flows.append(_competing(plan, entry, spaces[i]).flow(plan.potential))
+                requests.append(_competing(plan, entry, spaces[i]))
+    if campaign.potential_development is None:
+        plan.flows += [request.flow(plan.potential) for request in requests]
+    else:
+        with _collected(problems, "potential_development"):
+            plan.development = plan_development(campaign, plan.potential, requests)
+            plan.crystals += plan.development.crystals
     for i, orderings in enumerate(campaign.orderings):
         with _collected(problems, f"orderings.{i}"):
             planned = plan_orderings(orderings, plan.potential, campaign.seed)

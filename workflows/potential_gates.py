@@ -13,7 +13,7 @@ from jobflow import Job, Maker, Response, job
 
 from sse_screen.documents.base import BlobReference, PotentialIdentity
 from sse_screen.documents.potential_gates import GateProtocol, GateResult, PotentialGatesOutput, gates_key
-from sse_screen.documents.training import SplitProtocol, TrainingOutput
+from sse_screen.documents.training import SplitProtocol
 from sse_screen.exceptions import InputError
 from sse_screen.potentials.registration import MPTRJ_ELEMENTS
 from sse_screen.training.gates import (
@@ -135,15 +135,15 @@ class PotentialGatesMaker(Maker):
         return results
 
 
-def gates_of_training(maker: PotentialGatesMaker, training: TrainingOutput) -> Job:
+def gates_of_training(maker: PotentialGatesMaker, training: Any) -> Job:
     """Give the job that puts a newly trained potential through the gates.
 
     Parameters
     ----------
     maker : PotentialGatesMaker
         How the gates are run.
-    training : TrainingOutput
-        A finished training.
+    training : TrainingOutput or OutputReference
+        A finished training, or the output of one to come.
 
     Returns
     -------

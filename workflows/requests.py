@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from jobflow import Flow
-from pydantic import Field
+from pydantic import Field, field_validator
 from pymatgen.core import Structure
 
 from sse_screen.documents.base import Document, PotentialIdentity
@@ -15,11 +15,21 @@ from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, Molecula
 from sse_screen.workflows.relaxation import RelaxationMaker
 
 
-class DiffusionRequest(Document):
+class _Request(Document):
+    structure: dict[str, Any] = Field(description="Ordered unit cell, pymatgen as_dict")
+
+    @field_validator("structure", mode="before")
+    @classmethod
+    def _as_dict(cls, value: Any) -> Any:
+        return (
+            value.as_dict() if isinstance(value, Structure) else value
+        )  # jobflow revives it
+
+
+class DiffusionRequest(_Request):
     """The diffusion of one ion in one crystal."""
 
     kind: Literal["diffusion"] = "diffusion"
-    structure: dict[str, Any] = Field(description="Ordered unit cell, pymatgen as_dict")
     material_name: str = Field(description="Name in the campaign")
     mobile_ion: str = Field(description="Mobile element")
     charge_number: int = Field(description="Its charge in units of e")
@@ -57,11 +67,10 @@ class DiffusionRequest(Document):
         )
 
 
-class HullEntryRequest(Document):
+class HullEntryRequest(_Request):
     """The energy of one crystal on the hull of its spaces."""
 
     kind: Literal["hull_entry"] = "hull_entry"
-    structure: dict[str, Any] = Field(description="Ordered unit cell, pymatgen as_dict")
     name: str = Field(description="Name in the campaign")
     composition_spaces: list[str] = Field(description="Spaces whose hull it belongs to")
     relaxation: RelaxationProtocol

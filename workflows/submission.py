@@ -108,7 +108,7 @@ def _submit(
     content: dict[str, Any],
 ) -> Submission:
     blobs = BlobStore(database)
-    flows = [*plan.flows, *(o.flow(blobs.put) for o in plan.orderings)]
+    flows = plan.ready_flows(blobs.put)
     workflows = [_workflow(flow, plan.campaign.name, record_id) for flow in flows]
     if plan.survey is not None:
         open_budget(database, plan.campaign.name, plan.survey.output.budget_core_hours)

@@ -1,0 +1,105 @@
+"""From a composition space to a potential in production, for real: CHGNet taught by its r2SCAN sister."""
+
+import pytest
+from jobflow import run_locally
+
+from sse_screen.database.blobs import BlobStore
+from sse_screen.database.stores import OUTPUTS, job_store
+from sse_screen.exceptions import InputError
+from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.planning import plan_campaign
+from sse_screen.workflows.runtime import calculator_of, worker
+
+SHORT = {"time_step_fs": 2.0, "equilibration_ps": 0.02, "production_ps": 0.12, "frame_interval_fs": 10.0}
+PURE = {"prototype": "licl"}
+MIXED = {
+    "prototype": "licl",
+    "name": "licl-half-br",
+    "repeat": [2, 1, 1],
+    "substitute": {"Cl": {"Cl": 0.5, "Br": 0.5}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_worker(settings_environment):
+    worker.cache_clear()
+    calculator_of.cache_clear()
+    yield
+    worker.cache_clear()
+
+
+def campaign(**changes) -> Campaign:
+    section = {
+        "name": "halides",
+        "compositions": [
+            PURE,
+            MIXED,
+            {"prototype": "licl", "name": "libr", "substitute": {"Cl": {"Br": 1.0}}},
+        ],
+        "selection": {"n_orderings": 3},
+        "snapshots": {"protocol": SHORT, "minimum_length_A": 2.0, "n_snapshots": 4},
+        "labels": {"code": "potential", "potential": "chgnet-r2scan"},
+        "training": {"maximum_epochs": 2, "batch_size": 4},
+        "split": {"held_out_fraction": 0.34},
+        "gates": {"hot_time_ps": 0.05, "drift_time_ps": 0.05, "maximum_crystals": 1},
+    }
+    content = {
+        "name": "develop",
+        "molecular_dynamics": {"temperatures_K": [600], "minimum_length_A": 5.0, "protocol": SHORT},
+        "materials": [PURE],
+        "potential_development": section | changes.pop("section", {}),
+    }
+    return Campaign.model_validate(content | changes)
+
+
+def test_the_whole_way(database, settings_environment):
+    plan = plan_campaign(campaign())
+    assert plan.development.estimate.n_labels == 12
+    (flow,) = plan.ready_flows(BlobStore(database).put)
+    run_locally(flow, store=job_store(settings_environment), ensure_success=True)
+    outputs = {}
+    for document in database[OUTPUTS].find({}, {"output": 1, "uuid": 1}):
+        outputs.setdefault(document["output"]["kind"], []).append(document["output"])
+    (selection,) = outputs["labelling_selection"]
+    assert [c["lowest_of_its_composition"] for c in selection["chosen"]] == [True] * 3
+    assert sum(c["probability"] for c in selection["chosen"]) == pytest.approx(1)
+    (cleaned,) = outputs["cleaned_labels"]
+    assert cleaned["n_labels"] + len(cleaned["rejections"]) == 12
+    (training,) = outputs["training"]
+    assert training["elements"] == ["Br", "Cl", "Li"]
+    assert training["level_of_theory"] != training["parent"]["level_of_theory"]
+    (outcome,) = outputs["potential_development"]
+    runs = [run for run in outputs["molecular_dynamics"] if run["material_name"] == "licl"]
+    used = {run["potential"]["weights_sha256"] for run in runs}
+    if outcome["passed"]:
+        assert used == {training["weights"]["sha256"]}
+        assert outcome["n_production_jobs"] == 2
+    else:
+        assert used == set()
+        assert outcome["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"section": {"budget": {"calculations": 11}}}, "budget.calculations 11: .* asks for 12 labels"),
+        ({"section": {"labels": {"code": "gpaw"}, "budget": {"core_hours": 0.001}}}, "budget.core_hours"),
+        ({"materials": [{"prototype": "li3po4-gamma"}]}, "li3po4-gamma has O, P, which no composition has"),
+    ],
+)
+def test_refused_before_anything_starts(changes, message):
+    with pytest.raises(InputError, match=message):
+        plan_campaign(campaign(**changes))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"selection": {"n_orderings": 2}}, "fewer than the compositions"),
+        ({"compositions": [PURE, PURE]}, "licl is named twice"),
+        ({"labels": {"code": "abacus"}}, "abacus"),
+    ],
+)
+def test_fields_are_checked(section, message):
+    with pytest.raises(ValueError, match=message):
+        campaign(section=section)

@@ -1,0 +1,111 @@
+"""The campaign section that makes a potential for a composition space."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.potential_gates import GateProtocol
+from sse_screen.documents.training import SplitProtocol, TrainingProtocol
+from sse_screen.training.gpaw_labels import GpawSettings
+from sse_screen.training.vasp_labels import VaspSettings
+from sse_screen.workflows.crystal_source import CrystalSource, Section
+
+
+class Selection(Section):
+    """Which orderings are labelled: drawn by Boltzmann weight, the lowest of every composition always."""
+
+    n_orderings: int = Field(20, ge=1, description="Orderings of all compositions together")
+    temperature_K: PositiveFloat = Field(800.0, description="Of the weights; E_hull counts per formula unit")
+
+
+class Snapshots(Section):
+    """Structures to label from molecular dynamics of the chosen orderings with the parent potential."""
+
+    temperatures_K: list[PositiveFloat] = Field([800.0], min_length=1)
+    protocol: MolecularDynamicsProtocol = Field(
+        MolecularDynamicsProtocol(
+            time_step_fs=1.0, equilibration_ps=5.0, production_ps=10.0, frame_interval_fs=20.0
+        ),
+        description="What is before the production is never sampled",
+    )
+    minimum_length_A: PositiveFloat = Field(5.0, description="Smallest perpendicular width of the cell")
+    n_snapshots: int = Field(30, ge=1, description="Random frames of a run")
+    largest_strain: float = Field(0.03, ge=0, le=0.2, description="Frames are strained at random up to it")
+
+
+class GpawLabels(Section):
+    """Labels by GPAW."""
+
+    code: Literal["gpaw"] = "gpaw"
+    settings: GpawSettings = GpawSettings()
+
+
+class VaspLabels(Section):
+    """Labels by VASP, where it is installed and licensed."""
+
+    code: Literal["vasp"]
+    settings: VaspSettings = Field(VaspSettings(), description="Those of Deng 2025 by default")
+
+
+class TeacherLabels(Section):
+    """Labels by another potential, to try a campaign out before paying for it."""
+
+    code: Literal["potential"]
+    potential: str = Field(description="Name of the potential that labels")
+
+
+Labels = Annotated[GpawLabels | VaspLabels | TeacherLabels, Field(discriminator="code")]
+
+
+class Budget(Section):
+    """What the labels may cost; a campaign whose estimate is above is refused before it starts."""
+
+    calculations: int | None = Field(None, ge=1, description="Most labels")
+    core_hours: PositiveFloat | None = Field(None, description="Most core hours for labels and dynamics")
+
+
+class PotentialDevelopment(Section):
+    """From a composition space to a potential that is right for it (Deng 2025).
+
+    Orderings of every composition are relaxed with the campaign's potential and put on a hull; some are drawn
+    by Boltzmann weight, run at high temperature, sampled, strained and labelled; the campaign's potential is
+    fine-tuned on the labels and put through the gates. The campaign's materials and hulls then run with the
+    new potential.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the new potential")
+    compositions: list[CrystalSource] = Field(min_length=1, description="Crystals that span the space")
+    mobile_ion: str = Field("Li", description="Mobile element")
+    end_members: list[str] | None = Field(
+        None, description="Formulas that the hull is drawn between; the elements by default"
+    )
+    maximum_orderings: int = Field(50, ge=1, description="Of a composition; above it a sample is drawn")
+    exclusion_radius_A: float = Field(0.0, ge=0, description="Shortest distance of two ions")
+    selection: Selection = Selection()
+    snapshots: Snapshots = Snapshots()
+    labels: Labels = GpawLabels()
+    training: TrainingProtocol = TrainingProtocol()
+    split: SplitProtocol = SplitProtocol()
+    gates: GateProtocol = GateProtocol()
+    budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.selection.n_orderings < len(self.compositions):
+            raise ValueError(
+                f"selection.n_orderings {self.selection.n_orderings}: fewer than the compositions "
+                f"({len(self.compositions)}), whose lowest orderings are always in"
+            )
+        labels = [crystal.label for crystal in self.compositions]
+        doubled = sorted({label for label in labels if labels.count(label) > 1})
+        if doubled:
+            raise ValueError(f"compositions: {', '.join(doubled)} is named twice; give each its own name")
+        return self
+
+    @property
+    def n_runs(self) -> int:
+        """Sampling runs that the section asks for, when there are so many orderings."""
+        return self.selection.n_orderings * len(self.snapshots.temperatures_K)
