@@ -21,9 +21,7 @@ class _Request(Document):
     @field_validator("structure", mode="before")
     @classmethod
     def _as_dict(cls, value: Any) -> Any:
-        return (
-            value.as_dict() if isinstance(value, Structure) else value
-        )  # jobflow revives it
+        return value.as_dict() if isinstance(value, Structure) else value  # jobflow revives it
 
 
 class DiffusionRequest(_Request):

@@ -48,6 +48,8 @@ def submit(
             raise InputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
     if plan.survey is not None:
         print_survey(plan.survey.output, console)
+    if plan.development is not None:
+        console.print(f"{plan.campaign.name}: {plan.development.estimate.describe()}")
     if dry_run:
         console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
         return
