@@ -85,7 +85,7 @@ def _run_all(names: list[str], quick: bool, output: Path) -> int:
     for number, name in enumerate(names, start=1):
         console.print(f"[{number} of {len(names)}] {name}: {BENCHMARKS[name]}", markup=False)
         started = time.monotonic()
-        found[name] = _run_apart(name, quick)
+        found[name] = _run_apart(name, quick, console)
         found[name]["seconds"] = time.monotonic() - started
         ending = "failed: " + found[name]["error"] if "error" in found[name] else "done"
         console.print(f"  {ending} after {found[name]['seconds']:.0f} s", markup=False)
@@ -104,20 +104,24 @@ def _run_all(names: list[str], quick: bool, output: Path) -> int:
     return 1 if failed or (missed and not quick) else 0
 
 
-def _run_apart(name: str, quick: bool) -> dict[str, Any]:
+def _run_apart(name: str, quick: bool, console: Console) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sse-bench-") as folder:
         output = Path(folder) / "result.json"
         command = [sys.executable, "-m", "benchmarks", name, "--here", "--output", str(output)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [*command, *(["--quick"] if quick else [])], env=environment, stderr=subprocess.PIPE, text=True
-        )
-        if done.returncode == 0 and output.exists():
+        if quick:
+            command.append("--quick")
+        lines = []
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            for line in process.stderr:  # shown as it comes, and kept for the case of a failure
+                console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+                lines.append(line.rstrip())
+        if process.returncode == 0 and output.exists():
             return dict(json.loads(output.read_text()))
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or [
-            "it ended without a word"
-        ]
-        return {"error": lines[-1], "output": lines[-40:]}
+        # an exception's own line stands at the margin, what it adds does not
+        at_margin = [line for line in lines if line and not line.startswith(" ")] or ["it ended without a word"]
+        return {"error": at_margin[-1], "output": lines[-40:]}
 
 
 def _machine() -> dict[str, Any]:

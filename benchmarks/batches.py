@@ -47,7 +47,7 @@ def run(console: Console, *, quick: bool = False) -> Result:
         Cells an hour of three routes.
     """
     torch.set_num_threads(1)
-    found = compare_batches(4, sample=2, sample_ps=0.02) if quick else compare_batches()
+    found = compare_batches(4, sample=2) if quick else compare_batches()
     console.print(
         f"{found['n_cells']} cells of {found['smallest']} to {found['largest']} atoms, relaxation to "
         f"0.08 eV/Å and {found['md_ps']:g} ps, an hour: {found['stock_cells_per_hour']:.0f} one at a time "

@@ -40,9 +40,11 @@ def test_one_that_fails_stops_no_other(tmp_path, monkeypatch):
     from benchmarks import __main__ as program
 
     real = program._run_apart
-    monkeypatch.setattr(
-        program, "_run_apart", lambda name, quick: {"error": "boom"} if name == "api" else real(name, quick)
-    )
+
+    def apart(name, quick, console):
+        return {"error": "boom"} if name == "api" else real(name, quick, console)
+
+    monkeypatch.setattr(program, "_run_apart", apart)
     monkeypatch.chdir(ROOT)
     status = program._run_all(["api", "hulls"], True, tmp_path / "b.json")
     written = json.loads((tmp_path / "b.json").read_text())["benchmarks"]
