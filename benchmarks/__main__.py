@@ -120,7 +120,9 @@ def _run_apart(name: str, quick: bool, console: Console) -> dict[str, Any]:
         if process.returncode == 0 and output.exists():
             return dict(json.loads(output.read_text()))
         # an exception's own line stands at the margin, what it adds does not
-        at_margin = [line for line in lines if line and not line.startswith(" ")] or ["it ended without a word"]
+        at_margin = [line for line in lines if line and not line.startswith(" ")] or [
+            "it ended without a word"
+        ]
         return {"error": at_margin[-1], "output": lines[-40:]}
 
 

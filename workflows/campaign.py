@@ -137,7 +137,7 @@ class Survey(Section):
         None, description="Most that all tiers may spend together"
     )
     ms_per_atom_and_step: PositiveFloat = Field(
-        0.6, description="Speed of one core, for the estimate of the first tier; later ones are measured"
+        0.5, description="Speed of one core, for the estimate of the first tier; later ones are measured"
     )
 
     @model_validator(mode="after")

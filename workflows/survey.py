@@ -15,7 +15,7 @@ from jobflow import Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
 from sse_screen.database.stores import launchpad
-from sse_screen.documents.base import PotentialIdentity, content_hash
+from sse_screen.documents.base import PotentialIdentity, Quantity, content_hash
 from sse_screen.documents.diffusivity import DiffusivityDoc, group_of
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import RelaxationOutput
@@ -32,6 +32,7 @@ from sse_screen.screening.costs import SECONDS_PER_HOUR, measured_ms_per_atom_an
 from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, JUDGEMENT_PRIORITY, decide_promotion
 from sse_screen.settings import get_settings
 from sse_screen.structures.identity import structure_hash
+from sse_screen.transport.conductivity import nernst_einstein
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker, derived_seed
 from sse_screen.workflows.monitoring import failure_reason
 from sse_screen.workflows.relaxation import RelaxationMaker
@@ -114,7 +115,7 @@ class SurveyMaker(Maker):
         """
         relaxation = self.relaxation.make(structure, material_name, composition_spaces)
         relaxation.name = f"{material_name} relaxation"
-        relaxation.config = JobConfig(manager_config={"_priority": FIRST_TIER_PRIORITY})
+        relaxation.config = _config(FIRST_TIER_PRIORITY)
         material = {
             "material_id": structure_hash(structure),
             "material_name": material_name,
@@ -135,7 +136,7 @@ class SurveyMaker(Maker):
     ) -> Job:
         made = self.start(material, relaxed, tier, priority, inputs, core_hours)
         made.name = f"{material['material_name']} tier {tier} start"
-        made.config = JobConfig(manager_config={"_priority": priority}, on_missing_references=OnMissing.NONE)
+        made.config = _config(priority, OnMissing.NONE)
         return made
 
     @job
@@ -209,14 +210,12 @@ class SurveyMaker(Maker):
                 seed = derived_seed(self.seed, material["material_id"], temperature_K, replica)
                 run = maker.make(crystal.structure, material, float(temperature_K), seed, inputs[:1])
                 run.name = f"{material['material_name']} tier {tier} {temperature_K:g} K run {replica + 1}"
-                run.config = JobConfig(manager_config={"_priority": priority})
+                run.config = _config(priority)
                 runs.append(run)
         uuids = [run.uuid for run in runs]
         judged = self.judge(material, relaxed, tier, [run.output for run in runs], inputs[:1], uuids)
         judged.name = f"{material['material_name']} tier {tier} judgement"
-        judged.config = JobConfig(
-            manager_config={"_priority": JUDGEMENT_PRIORITY}, on_missing_references=OnMissing.NONE
-        )
+        judged.config = _config(JUDGEMENT_PRIORITY, OnMissing.NONE)
         return Flow([*runs, judged], name=f"{material['material_name']} tier {tier}")
 
     @job
@@ -315,6 +314,13 @@ class SurveyMaker(Maker):
         )
 
 
+def _config(priority: int, on_missing: OnMissing = OnMissing.ERROR) -> JobConfig:
+    """Give a job its priority, and not to the jobs that it adds: those have their own."""
+    return JobConfig(
+        manager_config={"_priority": priority}, on_missing_references=on_missing, pass_manager_config=False
+    )
+
+
 def _conductivities(runs: list[MolecularDynamicsOutput]) -> list[TierConductivity]:
     """Analyse the runs of a tier, replicas pooled, as the builder of ``diffusivity`` does."""
     found = []
@@ -335,11 +341,22 @@ def _conductivities(runs: list[MolecularDynamicsOutput]) -> list[TierConductivit
             TierConductivity(
                 temperature_K=temperature_K,
                 conductivity=judged.conductivity,
+                slope_conductivity=_from_slope(judged),
                 tracer_diffusivity=judged.tracer_diffusivity,
                 time_ps=judged.total_time_ps,
             )
         )
     return found
+
+
+def _from_slope(judged: DiffusivityDoc) -> Quantity:
+    """Turn the slope of the displacement, whatever its verdict, into a conductivity."""
+    factor = nernst_einstein(
+        1.0, judged.n_ions, judged.charge_number, judged.mean_volume_A3, judged.temperature_K
+    )
+    ends = {name: getattr(judged.slope, name) for name in ("value", "lower", "upper")}
+    scaled = {name: None if end is None else factor * end for name, end in ends.items()}
+    return judged.slope.model_copy(update={"unit": "S/cm", **scaled})
 
 
 def _not_judged(temperature_K: float, reason: str) -> TierConductivity:
@@ -348,6 +365,7 @@ def _not_judged(temperature_K: float, reason: str) -> TierConductivity:
         {
             "temperature_K": temperature_K,
             "conductivity": {"unit": "S/cm", **refused},
+            "slope_conductivity": {"unit": "S/cm", **refused},
             "tracer_diffusivity": {"unit": "cm2/s", **refused},
             "time_ps": 0.0,
         }

@@ -16,7 +16,7 @@ _PER_ATOM: JsonDict = {"unit": "eV/atom"}
 _NUMBER: JsonDict = {"unit": "1"}
 
 Action = Literal["promoted", "stopped", "finished", "failed", "over_budget"]
-Certainty = Literal["likely", "possible"]
+Certainty = Literal["measured", "likely", "possible"]
 
 
 class PromotionRule(Document):
@@ -29,8 +29,9 @@ class PromotionRule(Document):
     )
     certainty: Certainty = Field(
         "likely",
-        description="likely: a conductivity was measured and its value reaches the minimum; possible: "
-        "the upper end of its interval, or its upper limit, does",
+        description="measured: a conductivity was measured and its value reaches the minimum; likely: or, if "
+        "the run was too short for that, the slope of the displacement does; possible: the upper end of the "
+        "interval, or the upper limit, does",
     )
 
 
@@ -112,6 +113,10 @@ class TierConductivity(Document):
     temperature_K: float = Field(description="Target temperature", json_schema_extra={"unit": "K"})
     conductivity: Quantity = Field(
         description="Nernst-Einstein conductivity", json_schema_extra=_CONDUCTIVITY
+    )
+    slope_conductivity: Quantity = Field(
+        description="From the slope of the displacement whatever the verdict: to decide by, not to quote",
+        json_schema_extra=_CONDUCTIVITY,
     )
     tracer_diffusivity: Quantity = Field(
         description="Tracer diffusivity", json_schema_extra={"unit": "cm2/s"}

@@ -28,7 +28,8 @@ def decide_promotion(found: Sequence[TierConductivity], rule: PromotionRule) -> 
     """Decide by the conductivity at the highest temperature that has one.
 
     A temperature whose test was refused (the framework melted, say) is passed over for the next lower one,
-    because it says nothing about the crystal. An upper limit never counts as a measured value.
+    because it says nothing about the crystal. An upper limit never counts as a measured value; where the run
+    was too short for one, the slope of the displacement is what is likely.
 
     Parameters
     ----------
@@ -49,22 +50,24 @@ def decide_promotion(found: Sequence[TierConductivity], rule: PromotionRule) -> 
         return Promotion(False, f"no conductivity at any temperature: {why or 'no run finished'}")
     point, minimum = told[0], rule.minimum_conductivity_S_per_cm
     quantity = point.conductivity
-    measured = quantity.verdict in ("ok", "diffusive") and quantity.value is not None
+    measured = quantity.value if quantity.verdict in ("ok", "diffusive") else None
+    estimate = point.slope_conductivity.value if measured is None else measured
     interval = f"[{_text(quantity.lower)}, {_text(quantity.upper)}]"
-    what = f"{_text(quantity.value)} {interval}" if measured else f"< {_text(quantity.upper)}"
-    said = f"conductivity at {point.temperature_K:g} K {what} S/cm, minimum {minimum:g} ({rule.certainty})"
-    likely, possible = quantity.value if measured else None, quantity.upper
-    reached = likely if rule.certainty == "likely" else possible
+    what = f"{_text(measured)} {interval} S/cm"
+    if measured is None:
+        what = f"< {_text(quantity.upper)} S/cm, not measured in so short a run (its slope {_text(estimate)})"
+    said = f"conductivity at {point.temperature_K:g} K {what}, minimum {minimum:g} ({rule.certainty})"
+    reached = {"measured": measured, "likely": estimate, "possible": quantity.upper}[rule.certainty]
     if reached is None:
-        return Promotion(False, f"{said}: nothing measured but an upper limit")
+        return Promotion(False, f"{said}: no such number")
     if reached < minimum:
         return Promotion(False, f"{said}: below it")
-    return Promotion(True, f"{said}: reached", _priority(likely, minimum))
+    return Promotion(True, f"{said}: reached", _priority(estimate, minimum))
 
 
 def _priority(value: float | None, minimum: float) -> int:
-    """Give the better conductors the higher priority; a mere possibility comes after all measured ones."""
-    if value is None:
+    """Give the better conductors the higher priority; what has no estimate comes after all that have one."""
+    if not value:
         return 1
     decades = float(np.log10(value / minimum))
     return int(np.clip(_MIDDLE_PRIORITY + _PRIORITY_A_DECADE * decades, 2, _LARGEST_PROMOTED))

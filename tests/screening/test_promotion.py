@@ -12,18 +12,23 @@ from sse_screen.screening.costs import affordable, relaxation_core_hours, tier_c
 from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, decide_promotion
 from sse_screen.screening.ranking import pareto_front, rank_candidates
 
+MEASURED = PromotionRule(minimum_conductivity_S_per_cm=0.1, certainty="measured")
 LIKELY = PromotionRule(minimum_conductivity_S_per_cm=0.1)
 POSSIBLE = PromotionRule(minimum_conductivity_S_per_cm=0.1, certainty="possible")
 POTENTIAL = PotentialIdentity(name="p", code="p", code_version="1", weights_sha256="a" * 64)
 
 
-def point(temperature_K, value, lower=None, upper=None, verdict="diffusive", reasons=()):
+def point(temperature_K, value, lower=None, upper=None, verdict="diffusive", reasons=(), slope=None):
     conductivity = Quantity(
         value=value, lower=lower, upper=upper, unit="S/cm", verdict=verdict, reasons=list(reasons)
     )
     diffusivity = conductivity.model_copy(update={"unit": "cm2/s"})
     return TierConductivity(
-        temperature_K=temperature_K, conductivity=conductivity, tracer_diffusivity=diffusivity, time_ps=1.0
+        temperature_K=temperature_K,
+        conductivity=conductivity,
+        slope_conductivity=Quantity(value=slope, unit="S/cm"),
+        tracer_diffusivity=diffusivity,
+        time_ps=1.0,
     )
 
 
@@ -34,7 +39,11 @@ def point(temperature_K, value, lower=None, upper=None, verdict="diffusive", rea
         ([point(1000, 0.05, 0.01, 0.3)], LIKELY, False, "below it"),
         ([point(1000, 0.05, 0.01, 0.3)], POSSIBLE, True, "reached"),
         ([point(1000, 0.05, 0.01, 0.09)], POSSIBLE, False, "below it"),
-        ([point(1000, None, 0.0, 0.5, "upper_limit")], LIKELY, False, "nothing measured but an upper limit"),
+        ([point(1000, None, 0.0, 0.5, "upper_limit", slope=0.2)], MEASURED, False, "no such number"),
+        ([point(1000, None, 0.0, 0.5, "upper_limit", slope=0.2)], LIKELY, True, "(its slope 0.2)"),
+        ([point(1000, None, 0.0, 0.5, "upper_limit", slope=0.01)], LIKELY, False, "below it"),
+        ([point(1000, None, 0.0, 0.5, "upper_limit")], LIKELY, False, "no such number"),
+        ([point(1000, 0.2, 0.1, 0.4)], MEASURED, True, "reached"),
         ([point(1000, None, 0.0, 0.5, "upper_limit")], POSSIBLE, True, "< 0.5 S/cm"),
         ([point(1000, None, 0.0, 0.05, "upper_limit")], POSSIBLE, False, "below it"),
         (

@@ -116,6 +116,12 @@ def test_a_survey_runs_through_its_tiers_whatever_fails(folder, database, settin
     assert promoted["next_tier_core_hours"] > 2 * promoted["core_hours"]  # three times the runs, each longer
     assert last["action"] == "finished"
     assert [c["temperature_K"] for c in last["conductivities"]] == [1500, 1200, 1000]
+    priorities = {
+        f["name"]: f["spec"]["_priority"] for f in pad.fireworks.find({"spec._priority": {"$ne": None}})
+    }
+    assert priorities["li3n.cif tier 1 1500 K run 1"] == 2000
+    assert 0 < priorities["li3n.cif tier 2 start"] == priorities["li3n.cif tier 2 1500 K run 1"] < 2000
+    assert priorities["li3n.cif tier 2 judgement"] == 3000
     assert way[("lif.cif", 1)]["action"] in ("promoted", "stopped")
     (record,) = database[OUTPUTS].find({"output.kind": "survey"})
     assert len(record["output"]["crystals"]) == 8
