@@ -10,6 +10,7 @@ from sse_screen.builders.configurational_free_energy import ConfigurationalFreeE
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
 from sse_screen.builders.labelled_structure import LabelledStructureBuilder
+from sse_screen.builders.learning_curve import LearningCurveBuilder
 from sse_screen.builders.potential import PotentialBuilder
 from sse_screen.builders.site_network import SiteNetworkBuilder
 from sse_screen.builders.structure_function import StructureFunctionBuilder
@@ -29,6 +30,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     StructureFunctionBuilder,
     LabelledStructureBuilder,
     PotentialBuilder,
+    LearningCurveBuilder,
 )
 
 

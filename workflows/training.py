@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobflow import Maker, Response, job
+from jobflow import Flow, Job, Maker, Response, job
 
 from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
 from sse_screen.documents.label import unpack_labels
@@ -215,3 +215,61 @@ def _course(result: FineTuningResult) -> dict[str, Any]:
         "history": result.history,
         "warnings": [] if result.reference_shift.determined else [_UNDETERMINED],
     }
+
+
+@dataclass
+class LearningCurveFlowMaker(Maker):
+    """The same training at several sizes of the training set, nested in one another.
+
+    Parameters
+    ----------
+    training : FineTuningMaker
+        The training; the seed of its split decides what is held out from all.
+    fractions : tuple of float
+        Shares of the structures to learn from; the largest one gives the potential.
+    seeds : tuple of int
+        Seeds of the trainings at each size.
+    """
+
+    training: FineTuningMaker
+    fractions: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    seeds: tuple[int, ...] = (1,)
+    name: str = "learning curve"
+
+    def make(
+        self,
+        potential_name: str,
+        labels: list[BlobReference | dict[str, Any]],
+        inputs: list[str] | None = None,
+    ) -> Flow:
+        """Compose the flow.
+
+        Parameters
+        ----------
+        potential_name : str
+            What to call the potential of the largest size and first seed, which the flow's output is of; the
+            others get their share and seed added.
+        labels : list of BlobReference
+            Packed labels.
+        inputs : list of str, optional
+            uuids of the jobs that the labels are from.
+
+        Returns
+        -------
+        Flow
+            One training a size and seed.
+        """
+        jobs: list[Flow | Job] = []
+        for fraction in sorted(set(self.fractions)):
+            split = self.training.split.model_copy(
+                update={"n_training": None, "training_fraction": float(fraction)}
+            )
+            for seed in self.seeds:
+                main = fraction == max(self.fractions) and seed == self.seeds[0]
+                label = potential_name if main else f"{potential_name}-{100 * fraction:g}pct-seed{seed}"
+                maker = replace(self.training, split=split, seed=seed)
+                made: Job = maker.make(label, labels, inputs)
+                made.name = f"{label} fine-tuning"
+                jobs.append(made)
+        chosen = next(made for made in jobs if made.name == f"{potential_name} fine-tuning")
+        return Flow(jobs, output=chosen.output, name=f"{potential_name} {self.name}")

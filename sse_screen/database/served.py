@@ -19,6 +19,7 @@ DOCUMENT_CLASSES: tuple[str, ...] = (
     "sse_screen.documents.convex_hull:ConvexHullDoc",
     "sse_screen.documents.diffusivity:DiffusivityDoc",
     "sse_screen.documents.labelled_structure:LabelledStructureDoc",
+    "sse_screen.documents.learning_curve:LearningCurveDoc",
     "sse_screen.documents.potential:PotentialDoc",
     "sse_screen.documents.site_network:SiteNetworkDoc",
     "sse_screen.documents.structure_function:StructureFunctionDoc",

@@ -130,6 +130,11 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
     "vibrational_free_energy": {
         "spectrum": FigureKind("vibrational density of states", _first(figures.density_of_states)),
     },
+    "learning_curve": {
+        "learning_curve": FigureKind(
+            "held-out errors over the training-set size", _first(potential_figures.learning_curve_figure)
+        ),
+    },
     "potential": {
         "parity": FigureKind("predictions over labels, held out", _first(potential_figures.parity_figure)),
         "training": FigureKind("losses over the epochs", _first(potential_figures.training_figure)),

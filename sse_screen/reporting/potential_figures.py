@@ -1,4 +1,4 @@
-"""Figures of potentials: labels against predictions, the course of a training."""
+"""Figures of potentials: labels against predictions, the course of a training, learning curves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.training import ErrorStatistics
 
@@ -88,4 +89,40 @@ def training_figure(document: PotentialDoc) -> Figure | None:
     axes.set_ylabel("loss")
     axes.set_title(document.name, fontsize=10)
     axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def learning_curve_figure(document: LearningCurveDoc) -> Figure:
+    """Draw held-out errors over the training-set size with the fitted power laws and their intervals.
+
+    Parameters
+    ----------
+    document : LearningCurveDoc
+        One curve.
+
+    Returns
+    -------
+    Figure
+        One panel for energies, one for forces; logarithmic on both axes.
+    """
+    panels = [
+        ("energy", "energy RMSE (meV/atom)", [1000 * p.energy_error_eV_per_atom for p in document.points]),
+        ("forces", "force RMSE (meV/Å)", [1000 * p.force_error_eV_per_A for p in document.points]),
+    ]
+    figure = Figure(figsize=(8.4, 3.5), layout="constrained")
+    sizes = [point.n_training for point in document.points]
+    for number, (quantity, label, errors) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, 2, number)
+        axes.loglog(sizes, errors, "o", color=_BLUE, ms=5, label="held out")
+        law = next((law for law in document.laws if law.quantity == quantity), None)
+        if law is not None:
+            n = np.geomspace(min(sizes), 2 * max(sizes), 50)
+            axes.loglog(n, 1000 * law.prefactor * n**-law.exponent, color=_ORANGE, lw=1.4, label="power law")
+            ends = [1000 * (law.expected_error_lower), 1000 * law.expected_error_upper]
+            axes.plot([2 * max(sizes)] * 2, ends, color=_ORANGE, lw=3, alpha=0.4, label="twice the data")
+            axes.set_title(f"{law.verdict.replace('_', ' ')}: exponent {law.exponent:.2f}", fontsize=9)
+        axes.set_xlabel("structures learnt from")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{document.names[-1]}, {document.level_of_theory}", fontsize=10)
     return figure

@@ -13,6 +13,7 @@ from sse_screen.documents.configurational_free_energy import ConfigurationalFree
 from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
 from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
@@ -305,3 +306,15 @@ def training_output(**changes) -> TrainingOutput:
 
 def potential() -> PotentialDoc:
     return PotentialDoc.from_sources(training_output())
+
+
+def learning_curve() -> LearningCurveDoc:
+    """Errors that fall as n^(-1/2), with one seed at each of four sizes."""
+    trainings = []
+    for n in (6, 12, 18, 24):
+        base = training_output()
+        held_out = base.held_out.model_dump()
+        for quantity in ("energy", "forces", "stress"):
+            held_out[quantity]["root_mean_square_error"] = 0.1 * n**-0.5
+        trainings.append(base.model_copy(update={"n_training": n, "held_out": SetMetrics(**held_out)}))
+    return LearningCurveDoc.from_trainings(trainings)

@@ -35,6 +35,7 @@ def served(database, mongo_settings):
         made.vibrational_free_energy(),
         *made.candidates(),
         made.potential(),
+        made.learning_curve(),
     ]
     for document in documents:
         database[document.collection].insert_one(document.model_dump(mode="json"))
