@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from sse_screen.api.problems import problem_responses
 from sse_screen.api.responses import refuse_parameters
+from sse_screen.database.blobs import BlobStore
 from sse_screen.database.errors import QueryError
 from sse_screen.database.queries import MAX_TIME_MS
 from sse_screen.database.served import ServedCollection
@@ -48,7 +49,7 @@ def add_figure_route(
         format = cast(FigureFormat, _choice(request, "format", FORMATS))
         documents = _documents(collection, database, document_id, kinds[name].same)
         with _DRAWING:
-            content = kinds[name].render(documents, format)
+            content = kinds[name].render(documents, format, BlobStore(database).get)
         if content is None:
             raise HTTPException(404, f"document {document_id!r} does not hold what the figure {name!r} shows")
         return Response(content, media_type=MEDIA_TYPES[format])

@@ -66,6 +66,7 @@ def gather(campaign: str | None) -> ReportContent:
     ReportContent
         Documents of the collections and the workers' time.
     """
+    from sse_screen.database.blobs import BlobStore
     from sse_screen.database.stores import OUTPUTS, connect, launchpad
     from sse_screen.documents.activation_energy import ActivationEnergyDoc
     from sse_screen.documents.candidate import CandidateDoc
@@ -102,6 +103,7 @@ def gather(campaign: str | None) -> ReportContent:
         functions=_documents(database, StructureFunctionDoc, uuids),
         candidates=_documents(database, CandidateDoc, uuids),
         worker_time=_worker_time(database),
+        read_blob=BlobStore(database).get,
         failures=[f"{f.name}: {f.reason}" for f in failures(launchpad(settings), campaign)],
     )
 

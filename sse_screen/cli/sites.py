@@ -81,7 +81,7 @@ def sites(
     """
     from rich.console import Console
 
-    from sse_screen.documents.site_network import SiteNetwork
+    from sse_screen.documents.site_network import SiteNetwork, why_no_sites
     from sse_screen.transport.jumps import SiteRadii
     from sse_screen.transport.site_analysis import SiteOptions, analyse_sites
 
@@ -94,6 +94,9 @@ def sites(
         status.update("finding sites and jumps")
         crystal = None if structure is None else _structure(structure)
         fixed = None if framework is None else [name.strip() for name in framework.split(",")]
+        if reason := why_no_sites(trajectories, mobile_ion, fixed):
+            _refuse(SiteNetwork.refused(trajectories, mobile_ion, temperature_k, reason), as_json)
+            return
         analysis = analyse_sites(
             trajectories, mobile_ion, structure=crystal, framework_species=fixed, options=options
         )
@@ -147,6 +150,14 @@ def structure(
         sys.stdout.write(document.model_dump_json(indent=2) + "\n")
     else:
         _print_structure(document)
+
+
+def _refuse(document: SiteNetwork, as_json: bool) -> None:
+    """Print a document that says why there are no sites; figures and exports are not written."""
+    if as_json:
+        sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+    else:
+        typer.echo(f"refused: {'; '.join(document.reasons)}")
 
 
 def _read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,16 +10,26 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from sse_screen.documents import site_network_parts as parts
-from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity, Verdict
+from sse_screen.documents.base import (
+    BlobReference,
+    DerivedDocument,
+    Document,
+    PotentialIdentity,
+    Quantity,
+    Verdict,
+)
 from sse_screen.documents.diffusivity import DynamicsConditions, common_group
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
+from sse_screen.transport.density_archive import CONTENT_TYPE
+from sse_screen.transport.framework_flow import framework_gate
 from sse_screen.transport.jump_statistics import back_jump_fraction, barrier_from_rates, correlation_factor
 from sse_screen.transport.jumps import SiteRadii
 from sse_screen.transport.network import graph_order_parameter, superbasins
 from sse_screen.transport.site_analysis import SiteAnalysis, SiteOptions, analyse_sites
 
+Store = Callable[[bytes, str], BlobReference]
 #: fewer frames, all replicas together, show no density to find sites in
 MINIMUM_FRAMES = 20
 _NUMBER: JsonDict = {"unit": "1"}
@@ -79,7 +89,10 @@ class SiteNetwork(Document):
         json_schema_extra=_NUMBER,
     )
     graph_order_parameter_cubed: float | None = Field(
-        None, description="The same with exponent 3, the scale of Grieder 2024", json_schema_extra=_NUMBER
+        None,
+        description="The same with exponent 3, which is inferred, not published: with exponent 1 no "
+        "connected network of n sites falls below -ln n, with 3 the values reach those of Grieder 2024",
+        json_schema_extra=_NUMBER,
     )
     density: parts.DensitySummary | None = Field(None, description="Probability density")
     migration_barriers: list[parts.MigrationBarrier] = Field(
@@ -98,6 +111,7 @@ class SiteNetwork(Document):
         isosurface_per_A3: float = 1e-4,
         radii_A: Mapping[str, float] | None = None,
         confidence: float = 0.95,
+        store: Store | None = None,
         **more: Any,
     ) -> Self:
         """Turn an analysis into its stored form.
@@ -118,6 +132,8 @@ class SiteNetwork(Document):
             Radii of the framework's ions for the static volumes; Shannon's if left out.
         confidence : float
             Of all intervals.
+        store : callable, optional
+            Takes the packed density and its content type to a blob store and gives its reference.
         **more : Any
             Fields of a derived class.
 
@@ -126,6 +142,7 @@ class SiteNetwork(Document):
         SiteNetwork
             The document.
         """
+        values = None if store is None else store(parts.packed_density(analysis), CONTENT_TYPE)
         jumps, step_ps = analysis.jumps, analysis.time_step_ps
         back = back_jump_fraction(jumps, back_jump_time_ps / step_ps, confidence)
         factor, _ = correlation_factor(jumps, confidence=confidence)
@@ -161,7 +178,7 @@ class SiteNetwork(Document):
             ],
             graph_order_parameter=graph_order_parameter(counts),
             graph_order_parameter_cubed=graph_order_parameter(counts, exponent=3),
-            density=parts.density_summary(analysis, isosurface_per_A3),
+            density=parts.density_summary(analysis, isosurface_per_A3, values),
             migration_barriers=parts.migration_barriers(analysis, temperature_K),
             warnings=list(analysis.warnings),
             **more,
@@ -223,7 +240,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
     """Sites and jumps of one material, potential, mobile ion, protocol and temperature, replicas pooled."""
 
     collection: ClassVar[str] = "site_network"
-    meaning_version: ClassVar[str] = "2"
+    meaning_version: ClassVar[str] = "3"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -252,6 +269,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         isosurface_per_A3: float = 1e-4,
         radii_A: Mapping[str, float] | None = None,
         confidence: float = 0.95,
+        store: Store | None = None,
         **options: Any,
     ) -> Self:
         """Pool replicas and find sites and jumps; the starting structure gives the host sites.
@@ -272,6 +290,8 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
             Radii of the framework's ions for the static volumes.
         confidence : float
             Of all intervals.
+        store : callable, optional
+            As in :meth:`SiteNetwork.of`.
         **options : Any
             Fields of :class:`~sse_screen.transport.site_analysis.SiteOptions`, ``radii`` as [inner, outer].
 
@@ -300,8 +320,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         if options.get("radii") is not None:
             options["radii"] = SiteRadii(*options["radii"])
         chosen = SiteOptions(**options)
-        if (n_frames := sum(map(len, trajectories))) < MINIMUM_FRAMES:
-            reason = f"{n_frames} frames are too few; sites need at least {MINIMUM_FRAMES}"
+        if reason := why_no_sites(trajectories, first.mobile_ion):
             return cls.refused(trajectories, reason=reason, **common)
         structure = Structure.from_dict(first.structure)
         try:
@@ -313,8 +332,36 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
             isosurface_per_A3=isosurface_per_A3,
             radii_A=radii_A,
             confidence=confidence,
+            store=store,
             **common,
         )
+
+
+def why_no_sites(
+    trajectories: Sequence[Trajectory], mobile_ion: str, framework_species: Sequence[str] | None = None
+) -> str | None:
+    """Say why trajectories cannot show sites.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+        Replicas of one cell.
+    mobile_ion : str
+        Mobile species.
+    framework_species : sequence of str, optional
+        Species held still; all others than the mobile ion if left out.
+
+    Returns
+    -------
+    str or None
+        Too few frames, or a framework that flows; None if neither.
+    """
+    if (n_frames := sum(map(len, trajectories))) < MINIMUM_FRAMES:
+        return f"{n_frames} frames are too few; sites need at least {MINIMUM_FRAMES}"
+    gate = framework_gate(trajectories, mobile_ion, framework_species)
+    if gate is None or gate.outcome != "refused":
+        return None
+    return f"{gate.message}; what flows has no sites"
 
 
 class JumpBarrier(Document):

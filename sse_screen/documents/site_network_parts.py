@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import Document, Quantity
+from sse_screen.documents.base import BlobReference, Document, Quantity
 from sse_screen.transport.density import volume_above
+from sse_screen.transport.density_archive import StoredDensity, pack_density
 from sse_screen.transport.jump_statistics import Estimate, jump_rates, poisson_interval, residence_times
 from sse_screen.transport.jumps import site_occupancies
 from sse_screen.transport.migration import isosurface_components, migration_paths, percolating_levels
@@ -137,6 +138,9 @@ class DensitySummary(Document):
     isosurface_volume_A3: float = Field(description="Volume inside it", json_schema_extra=_VOLUME)
     isosurface: Percolation = Field(
         description="Where it percolates; thresholds are the highest levels in Å^-3 that do"
+    )
+    values: BlobReference | None = Field(
+        None, description="Visits of every voxel and the mean framework; read by unpack_density"
     )
 
 
@@ -370,7 +374,28 @@ def _percolation(
     )
 
 
-def density_summary(analysis: SiteAnalysis, level_per_A3: float) -> DensitySummary:
+def packed_density(analysis: SiteAnalysis) -> bytes:
+    """Pack the density and the mean framework for a blob store.
+
+    Parameters
+    ----------
+    analysis : SiteAnalysis
+        Sites and jumps.
+
+    Returns
+    -------
+    bytes
+        Equal for equal analyses.
+    """
+    framework = analysis.framework
+    return pack_density(
+        StoredDensity(analysis.density, analysis.smoothing_A, framework.fractional % 1.0, framework.species)
+    )
+
+
+def density_summary(
+    analysis: SiteAnalysis, level_per_A3: float, values: BlobReference | None = None
+) -> DensitySummary:
     """Summarise the smoothed density.
 
     Parameters
@@ -379,6 +404,8 @@ def density_summary(analysis: SiteAnalysis, level_per_A3: float) -> DensitySumma
         Sites and jumps.
     level_per_A3 : float
         Level of the isosurface, Å^-3.
+    values : BlobReference, optional
+        Where all of it is stored.
 
     Returns
     -------
@@ -398,6 +425,7 @@ def density_summary(analysis: SiteAnalysis, level_per_A3: float) -> DensitySumma
             best.axes if best else (False, False, False),
             percolating_levels(density),
         ),
+        values=values,
     )
 
 

@@ -9,8 +9,14 @@ from typing import Any, Literal, get_args
 
 from matplotlib.figure import Figure
 
-from sse_screen.documents.base import DerivedDocument
-from sse_screen.reporting import candidate_figures, figures, potential_figures, thermodynamic_figures
+from sse_screen.documents.base import BlobReference, DerivedDocument
+from sse_screen.reporting import (
+    candidate_figures,
+    density_figures,
+    figures,
+    potential_figures,
+    thermodynamic_figures,
+)
 from sse_screen.reporting.plotly_conversion import plotly_json
 from sse_screen.transport.figures import image_bytes
 
@@ -33,14 +39,20 @@ class FigureKind:
         Fields in which all documents of one figure agree; empty where a figure shows one document.
     interactive : callable or None
         From documents to plotly's JSON, where the matplotlib figure cannot be converted.
+    blob : callable or None
+        From the document to the blob whose bytes `draw` and `interactive` get besides; None where it has
+        none.
     """
 
     description: str
-    draw: Callable[[Sequence[Any]], Figure | None]
+    draw: Callable[..., Figure | None]
     same: tuple[str, ...] = ()
-    interactive: Callable[[Sequence[Any]], dict[str, Any] | None] | None = None
+    interactive: Callable[..., dict[str, Any] | None] | None = None
+    blob: Callable[[Any], BlobReference | None] | None = None
 
-    def render(self, documents: Sequence[DerivedDocument], format: FigureFormat) -> bytes | None:
+    def render(
+        self, documents: Sequence[DerivedDocument], format: FigureFormat, read: Callable[[str], bytes]
+    ) -> bytes | None:
         """Draw the figure.
 
         Parameters
@@ -49,16 +61,24 @@ class FigureKind:
             One document, or all that agree in ``same``.
         format : str
             One of ``FORMATS``.
+        read : callable
+            From the sha256 of a blob to its bytes.
 
         Returns
         -------
         bytes or None
             The file; None where the documents do not hold what the figure shows.
         """
+        arguments: tuple[Any, ...] = (documents,)
+        if self.blob is not None:
+            reference = self.blob(documents[0])
+            if reference is None:
+                return None
+            arguments = (documents, read(reference.sha256))
         if format == "json" and self.interactive is not None:
-            content = self.interactive(documents)
+            content = self.interactive(*arguments)
         else:
-            figure = self.draw(documents)
+            figure = self.draw(*arguments)
             if figure is None:
                 return None
             if format != "json":
@@ -67,8 +87,12 @@ class FigureKind:
         return None if content is None else json.dumps(content, allow_nan=False).encode()
 
 
-def _first(draw: Callable[[Any], Figure | None]) -> Callable[[Sequence[Any]], Figure | None]:
-    return lambda documents: draw(documents[0])
+def _first(draw: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda documents, *content: draw(documents[0], *content)
+
+
+def _density(document: Any) -> BlobReference | None:
+    return None if document.density is None else document.density.values
 
 
 _TEMPERATURES = ("parent", "occupancy_class", "level_of_theory", "convention", "with_vibrations")
@@ -143,8 +167,20 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
         "jump_network": FigureKind(
             "sites and the jumps between them",
             _first(figures.network_figure),
-            interactive=lambda documents: figures.network_plotly(documents[0]),
-        )
+            interactive=_first(figures.network_plotly),
+        ),
+        "density_slices": FigureKind(
+            "density of the mobile ion on three planes",
+            _first(density_figures.slices_figure),
+            interactive=_first(density_figures.slices_plotly),
+            blob=_density,
+        ),
+        "density_surface": FigureKind(
+            "isosurface of the density in its cell",
+            _first(density_figures.surface_figure),
+            interactive=_first(density_figures.surface_plotly),
+            blob=_density,
+        ),
     },
     "structure_function": {
         "rdf": FigureKind("partial radial distribution functions", _first(figures.distribution_figure)),

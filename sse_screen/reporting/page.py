@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.reporting import candidate_figures
+from sse_screen.reporting.density_figures import slices_figure, surface_figure
 from sse_screen.reporting.figures import (
     arrhenius_figure,
     displacement_figure,
@@ -72,6 +73,8 @@ class ReportContent:
     networks: Sequence[SiteNetworkDoc] = ()
     functions: Sequence[StructureFunctionDoc] = ()
     candidates: Sequence[CandidateDoc] = ()
+    #: from the sha256 of a blob to its bytes; without it no densities are drawn
+    read_blob: Callable[[str], bytes] | None = None
 
 
 def write_report(content: ReportContent, folder: Path) -> Path:
@@ -135,10 +138,23 @@ def _material(fit: ActivationEnergyDoc, content: ReportContent, folder: Path) ->
     drawn += [_saved(displacement_figure(d), folder, f"msd_{d.id}") for d in points]
     if with_sites := [network for network in networks if network.sites]:
         drawn.append(_saved(network_figure(with_sites[-1]), folder, f"jump_network_{with_sites[-1].id}"))
+        drawn += _densities(with_sites[-1], content, folder)
     for found in functions[-1:]:
         drawn.append(_saved(distribution_figure(found), folder, f"rdf_{found.id}"))
         drawn.append(_saved(spectrum(found), folder, f"spectrum_{found.id}"))
     return {"fit": fit, "points": points, "networks": networks, "figures": [name for name in drawn if name]}
+
+
+def _densities(network: SiteNetworkDoc, content: ReportContent, folder: Path) -> list[str | None]:
+    """Draw slices and isosurface of the stored density, if there is one."""
+    values = None if network.density is None else network.density.values
+    if values is None or content.read_blob is None:
+        return []
+    packed = content.read_blob(values.sha256)
+    return [
+        _saved(slices_figure(network, packed), folder, f"density_slices_{network.id}"),
+        _saved(surface_figure(network, packed), folder, f"density_surface_{network.id}"),
+    ]
 
 
 def _surveys(content: ReportContent, folder: Path) -> list[dict[str, Any]]:

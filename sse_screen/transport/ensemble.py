@@ -175,8 +175,9 @@ def _no_copies(trajectories: Sequence[Trajectory]) -> None:
             )
         # Replicas may begin at the same positions; one that begins within another goes on from there.
         for (a, first), (b, later) in (((i, one), (j, other)), ((j, other), (i, one))):
-            same = first.positions.shape[1] == later.positions.shape[1]
-            if same and np.any(np.all(first.positions[1:, 0] == later.positions[0, 0], axis=1)):
+            # One atom is compared first: it tells apart all frames but those of atoms that are held.
+            alike = np.flatnonzero(np.all(first.positions[1:, -1] == later.positions[0, -1], axis=1)) + 1
+            if any(np.array_equal(first.positions[frame], later.positions[0]) for frame in alike):
                 raise TrajectoryError(
                     f"trajectory {b} begins at a frame of trajectory {a}: segments of one run are joined "
                     "(--segments), not pooled as replicas"

@@ -108,6 +108,8 @@ class SiteAnalysis:
         Probability density of the mobile ions, not smoothed.
     smooth_density : DensityGrid
         The same, smoothed.
+    smoothing_A : float
+        By a Gaussian of this width, Å.
     visits : Visits
         Pooled over the trajectories.
     jumps : Jumps
@@ -135,6 +137,7 @@ class SiteAnalysis:
     sites: SiteSet
     density: DensityGrid
     smooth_density: DensityGrid
+    smoothing_A: float
     visits: Visits
     jumps: Jumps
     network: JumpNetwork
@@ -208,6 +211,7 @@ def analyse_sites(
         sites=sites,
         density=density,
         smooth_density=smooth(density, options.smoothing_A),
+        smoothing_A=options.smoothing_A,
         visits=visits,
         jumps=jumps,
         network=jump_network(jumps, len(sites)),

@@ -63,11 +63,9 @@ def density_slices_figure(
         The figure.
     """
     values = density.values_per_A3
-    top = np.unravel_index(np.argmax(values), values.shape)
-    fractions = [k / n for k, n in zip(top, values.shape, strict=True)] if at is None else list(at)
+    fractions, least = _cuts(density, at)
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     panels = figure.subplots(1, 3)
-    least = max(values.max() * 1e-4, density.one_count_per_A3 * 1e-2)
     scale = LogNorm(least, values.max())
     for axis, axes in enumerate(panels):
         first, second = [k for k in range(3) if k != axis]
@@ -87,6 +85,49 @@ def density_slices_figure(
         axes.set_title(f"{'abc'[axis]} = {index / values.shape[axis]:.2f}")
     figure.colorbar(image, ax=list(panels), label="density (Å$^{-3}$)", shrink=0.9)
     return figure
+
+
+def density_slices_plotly(density: DensityGrid, at: Sequence[float] | None = None) -> go.Figure:
+    """Draw the same three slices for the browser, over fractions of the lattice vectors.
+
+    Parameters
+    ----------
+    density : DensityGrid
+        Density.
+    at : sequence of float, optional
+        Fractions along a, b, c at which to cut; through the highest density if left out.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The figure; ``to_json()`` gives its JSON form.
+    """
+    from plotly.subplots import make_subplots
+
+    values = density.values_per_A3
+    fractions, least = _cuts(density, at)
+    titles = [f"{'abc'[axis]} = {fraction:.2f}" for axis, fraction in enumerate(fractions)]
+    figure = make_subplots(1, 3, subplot_titles=titles, horizontal_spacing=0.08)
+    for axis, fraction in enumerate(fractions):
+        first, second = [k for k in range(3) if k != axis]
+        plane = np.take(values, round(fraction * values.shape[axis]) % values.shape[axis], axis=axis)
+        shown = np.where(plane >= least, np.log10(np.maximum(plane, least)), np.nan)
+        heights = [[None if np.isnan(z) else round(float(z), 3) for z in row] for row in shown.T]
+        x, y = ((np.arange(n) / n).round(4).tolist() for n in plane.shape)
+        figure.add_heatmap(x=x, y=y, z=heights, coloraxis="coloraxis", name=titles[axis], row=1, col=axis + 1)
+        figure.update_xaxes(title_text=f"fraction of {'abc'[first]}", row=1, col=axis + 1)
+        figure.update_yaxes(title_text=f"fraction of {'abc'[second]}", row=1, col=axis + 1)
+    bar = {"title": {"text": "log₁₀ density (Å⁻³)"}}
+    figure.update_layout(coloraxis={"colorscale": "Viridis", "colorbar": bar}, template="plotly_white")
+    return figure
+
+
+def _cuts(density: DensityGrid, at: Sequence[float] | None) -> tuple[list[float], float]:
+    """Return where the slices are, and the least density that is shown."""
+    values = density.values_per_A3
+    top = np.unravel_index(np.argmax(values), values.shape)
+    fractions = [float(k / n) for k, n in zip(top, values.shape, strict=True)] if at is None else list(at)
+    return fractions, float(max(values.max() * 1e-4, density.one_count_per_A3 * 1e-2))
 
 
 def _plane_coordinates(
@@ -237,7 +278,10 @@ def density_surface_figure(
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     light = 0.55 + 0.45 * np.abs(normals @ (np.array([1.0, -1.0, 1.5]) / np.sqrt(4.25)))
     base = np.array([0.231, 0.490, 0.847])
-    axes.add_collection3d(Poly3DCollection(corners, facecolors=np.clip(light[:, None] * base, 0, 1)))
+    surface = Poly3DCollection(corners, facecolors=np.clip(light[:, None] * base, 0, 1))
+    # Thousands of triangles would make an SVG of many megabytes.
+    surface.set_rasterized(True)
+    axes.add_collection3d(surface)
     _frame(axes, density.cell_A)
     if atoms is not None:
         for number, species in enumerate(dict.fromkeys(atoms.species)):

@@ -189,8 +189,8 @@ def discrete(frequency_THz):
 
 
 @lru_cache
-def site_network() -> SiteNetworkDoc:
-    return SiteNetworkDoc.from_trajectories([output()], [walk()])
+def site_network(store=None) -> SiteNetworkDoc:
+    return SiteNetworkDoc.from_trajectories([output()], [walk()], store=store)
 
 
 def refused_network() -> SiteNetworkDoc:

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from sse_screen.api.app import create_app
+from sse_screen.database.blobs import BlobStore
 from sse_screen.database.served import served_collections
 from sse_screen.reporting.collection_figures import FIGURES, FORMATS
 
@@ -23,6 +24,7 @@ KINDS = [(name, kind) for name, kinds in FIGURES.items() for kind in kinds]
 
 @pytest.fixture
 def served(database, mongo_settings):
+    store = BlobStore(database).put
     documents = [
         made.diffusivity(),
         made.activation_energy(),
@@ -30,7 +32,7 @@ def served(database, mongo_settings):
         *made.configurations(),
         *made.free_energies("q" * 64),
         *made.free_energies(),
-        made.site_network(),
+        made.site_network(store),
         made.structure_function(),
         made.vibrational_free_energy(),
         *made.candidates(),
@@ -111,6 +113,24 @@ def test_network_has_all_sites_and_jumps(served):
     wires = [trace for trace in content["data"] if trace["mode"] == "lines" and trace["name"] != "cell"]
     through_faces = sum(any(edge.image) for edge in network.edges)
     assert sum(trace["x"].count(None) for trace in wires) == len(network.edges) + through_faces
+
+
+def test_density_slices_hold_the_density(served):
+    client, ids = served
+    path = path_of("site_network", ids["site_network"])
+    content = as_plotly(client.get(path, params={"kind": "density_slices", "format": "json"}))
+    peaks = [max(z for row in trace["z"] for z in row if z is not None) for trace in content["data"]]
+    highest = np.log10(made.site_network().density.maximum_per_A3)
+    assert len(peaks) == 3
+    np.testing.assert_allclose(peaks, highest, atol=2e-3)
+
+
+def test_a_network_without_stored_density_has_no_such_figure(served, database):
+    client, ids = served
+    database.site_network.update_one({"id": ids["site_network"]}, {"$set": {"density.values": None}})
+    found = client.get(path_of("site_network", ids["site_network"]), params={"kind": "density_surface"})
+    assert found.status_code == 404
+    assert "does not hold" in found.text
 
 
 @pytest.mark.parametrize(

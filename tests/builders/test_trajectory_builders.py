@@ -18,6 +18,7 @@ from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.dynamics.trajectory_file import write_trajectory_file
+from sse_screen.transport.density_archive import unpack_density
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
 
@@ -85,6 +86,10 @@ def test_replicas_are_pooled_and_known_numbers_come_back(database):
     pairs = {(pair.centre, pair.neighbour): pair for pair in functions.pair_distributions}
     assert pairs["S", "S"].coordination_number == pytest.approx(6.0, abs=0.05)
     assert {part.species for part in functions.spectrum} == {"Li", "S"}
+    density = unpack_density(BlobStore(database).get(network.density.values.sha256))
+    assert density.density.shape == tuple(network.density.grid)
+    assert density.density.n_samples == 500 * 27
+    assert density.species.count("S") == 27
     assert [ref.id for ref in network.inputs] == [ref.id for ref in functions.inputs] == ["u1", "u2"]
     assert network.id != functions.id
     assert network.builder == "SiteNetworkBuilder"

@@ -112,3 +112,17 @@ def test_a_file_that_is_no_structure_is_refused(run, tmp_path):
 def test_help_has_examples():
     for command in ("sites", "structure"):
         assert "Examples" in invoke(command, "--help").stdout
+
+
+def test_a_melt_has_no_sites_and_no_rates(tmp_path):
+    rng = np.random.default_rng(1)
+    walk = np.cumsum(rng.normal(scale=0.15, size=(400, 24, 3)), axis=0)
+    melt = Trajectory(walk, np.eye(3) * 9.0, ("Li",) * 12 + ("S",) * 12, np.arange(400) * 0.1, unwrapped=True)
+    melt.save(tmp_path / "melt.npz")
+    arguments = ("sites", tmp_path / "melt.npz", "--mobile-ion", "Li", "--temperature-K", 2000)
+    content = json.loads(invoke(*arguments, "--json").stdout)
+    assert content["verdict"] == "refused"
+    assert "the framework flows" in content["reasons"][0]
+    assert content["rates"] == []
+    assert content["random_walk_diffusivity"]["value"] is None
+    assert "refused: the framework flows" in invoke(*arguments).stdout

@@ -2,15 +2,27 @@
 
 import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from sse_screen.documents.base import BlobReference
 from sse_screen.reporting.page import ReportContent, write_report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
 import figure_documents as made
+
+BLOBS: dict[str, bytes] = {}
+
+
+def store(data: bytes, content_type: str) -> BlobReference:
+    reference = BlobReference(
+        sha256=sha256(data).hexdigest(), size_bytes=len(data), content_type=content_type
+    )
+    BLOBS[reference.sha256] = data
+    return reference
 
 
 def content(**changes) -> ReportContent:
@@ -23,7 +35,8 @@ def content(**changes) -> ReportContent:
         "hulls": [made.hull(), made.hull(4)],
         "free_energies": made.free_energies(),
         "worker_time": None,
-        "networks": [made.site_network()],
+        "networks": [made.site_network(store)],
+        "read_blob": BLOBS.__getitem__,
         "functions": [made.structure_function()],
     }
     return ReportContent(**(fields | changes))
@@ -46,6 +59,8 @@ def test_all_figures_are_shown_and_exist(full):
         "arrhenius",
         "averaged_spectrum",
         "convergence",
+        "density_slices",
+        "density_surface",
         "distribution",
         "free_energy",
         "hull",
