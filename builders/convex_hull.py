@@ -21,14 +21,13 @@ class ConvexHullBuilder(DerivedBuilder):
 
     The spaces are those that relaxations name in ``composition_spaces``: elements (``Li-P-S``) or end members
     (``Li2S-P2S5``). A hull over elements takes every converged relaxation within them, one over end members
-    those that name it. Parameters are those of
-    :class:`~sse_screen.thermodynamics.suspicious_entries.JumpThresholds`.
+    those that name it; phases that did not converge are left out with a warning that names them. Parameters
+    are those of :class:`~sse_screen.thermodynamics.suspicious_entries.JumpThresholds`.
     """
 
     document = ConvexHullDoc
     source_filter: ClassVar[dict[str, Any]] = {
         "output.kind": "relaxation",
-        "output.converged": True,
         "output.protocol.relax_cell": True,
     }
     used_fields: ClassVar[tuple[str, ...]] = (
@@ -40,6 +39,8 @@ class ConvexHullBuilder(DerivedBuilder):
         "potential",
         "protocol",
         "energy_eV_per_atom",
+        "maximum_force_eV_per_A",
+        "converged",
         "composition_spaces",
     )
 
@@ -50,14 +51,21 @@ class ConvexHullBuilder(DerivedBuilder):
             levels.setdefault(relaxation_level(source["output"]), []).append(source)
         for level, members in levels.items():
             for group in group_by(_in_spaces(level, members)):
-                if len({member["output"]["formula"] for member in group.members}) > 1:
+                converged = [m["output"] for m in group.members if m["output"]["converged"]]
+                if len({output["formula"] for output in converged}) > 1:
                     yield group
 
     def make(self, key: dict[str, Any], sources: list[dict[str, Any]]) -> ConvexHullDoc:
         """Make the hull of one group."""
         # a crystal relaxed for two spaces is one phase
-        by_material = {source["output"]["material_id"]: source["output"] for source in sources}
+        every = {source["output"]["material_id"]: source["output"] for source in sources}
+        by_material = {
+            source["output"]["material_id"]: source["output"]
+            for source in sources
+            if source["output"]["converged"]
+        }
         outputs = list(by_material.values())
+        left_out = [output for material_id, output in every.items() if material_id not in by_material]
         entries = [
             HullEntry(
                 formula=cell_formula(output["formula"], output["n_atoms"]),
@@ -73,6 +81,10 @@ class ConvexHullBuilder(DerivedBuilder):
             potential=PotentialIdentity.model_validate(outputs[0]["potential"]),
             end_members=None if _are_elements(components) else components,
             thresholds=JumpThresholds(**self.parameters),
+            not_converged=[
+                f"{output['formula']} ({output['maximum_force_eV_per_A']:.2g} eV/angstrom)"
+                for output in left_out
+            ],
         )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from sse_screen.builders.base import DerivedBuilder, Group, group_by
 from sse_screen.database.blobs import BlobStore
+from sse_screen.database.trajectories import used_frames
 from sse_screen.documents.diffusivity import group_of
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
-from sse_screen.dynamics.trajectory_file import read_trajectory_file
 
 _NOT_USED = {"kind", "structure", "inputs", "versions", "n_steps", "potential_time_s", "total_time_s"}
 
@@ -57,27 +55,6 @@ class TrajectoryBuilder(DerivedBuilder):
         """
         outputs = [MolecularDynamicsOutput.model_validate(source["output"]) for source in sources]
         return outputs, [used_frames(BlobStore(self.database), output) for output in outputs]
-
-
-def used_frames(blobs: BlobStore, output: MolecularDynamicsOutput) -> Trajectory:
-    """Read the part of a run that is analysed.
-
-    Parameters
-    ----------
-    blobs : BlobStore
-        Where its trajectory is.
-    output : MolecularDynamicsOutput
-        The run.
-
-    Returns
-    -------
-    Trajectory
-        Its frames after the equilibration; the stored file passes through a temporary one, piece by piece,
-        and is checked against its hash on the way, so that the frames are all that is ever in memory.
-    """
-    with TemporaryDirectory(prefix="sse-screen-") as folder:
-        file = blobs.get_file(output.trajectory.sha256, Path(folder) / "trajectory.h5")
-        return read_trajectory_file(file, output.first_used_frame)
 
 
 def _length(source: dict[str, Any]) -> tuple[float, str]:

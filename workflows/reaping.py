@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import socket
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -63,7 +65,9 @@ class Reaped:
     done: str
 
 
-def running_jobs(launchpad: LaunchPad, patience: Patience | None = None) -> list[RunningJob]:
+def running_jobs(
+    launchpad: LaunchPad, patience: Patience | None = None, campaign: str | None = None
+) -> list[RunningJob]:
     """Judge every running job.
 
     Parameters
@@ -72,6 +76,8 @@ def running_jobs(launchpad: LaunchPad, patience: Patience | None = None) -> list
         Where the jobs are.
     patience : Patience, optional
         When a worker is slow or hung.
+    campaign : str, optional
+        Only its jobs.
 
     Returns
     -------
@@ -82,8 +88,10 @@ def running_jobs(launchpad: LaunchPad, patience: Patience | None = None) -> list
     database = launchpad.db
     now = server_time(database)
     found = []
+    only = {"spec.campaign": campaign} if campaign else {}
     for launch in launchpad.launches.find({"state": "RUNNING"}):
-        firework = launchpad.fireworks.find_one({"launches": launch["launch_id"]}, {"fw_id": 1, "name": 1})
+        match = {"launches": launch["launch_id"]} | only
+        firework = launchpad.fireworks.find_one(match, {"fw_id": 1, "name": 1})
         if firework is not None:  # else it was given up before
             record = database[WORKERS].find_one({"_id": _worker_of(launch)}) or {}
             found.append(_judged(firework, launch, record, now, limits))
@@ -162,6 +170,28 @@ def reap(
     return done + _finish_half_written(launchpad)
 
 
+def reap_twice(launchpad: LaunchPad, patience: Patience | None = None) -> list[Reaped]:
+    """As :func:`reap`, and again after ten seconds when there are locks or states that may be half written.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    patience : Patience, optional
+        When a worker is slow or hung.
+
+    Returns
+    -------
+    list of Reaped
+        What was done.
+    """
+    done = reap(launchpad, patience)
+    if launchpad.workflows.find_one({"locked": True}, {"_id": 1}) or any(_half_written(launchpad)):
+        time.sleep(_HALF_WRITTEN_S + 1.0)
+        done += reap(launchpad, patience)
+    return done
+
+
 def give_up(launchpad: LaunchPad, fw_id: int, launch_id: int, reason: str, *, counted: bool = True) -> Reaped:
     """Take a running job from its worker and make it ready again, or leave it failed after too many times.
 
@@ -202,13 +232,8 @@ def give_up(launchpad: LaunchPad, fw_id: int, launch_id: int, reason: str, *, co
 def _finish_half_written(launchpad: LaunchPad) -> list[Reaped]:
     """Bring jobs up to date that look taken but have no running launch: a kill between two writes."""
     done = []
-    for firework in launchpad.fireworks.find(
-        {"state": {"$in": ["RUNNING", "RESERVED"]}}, {"fw_id": 1, "state": 1, "launches": 1, "updated_on": 1}
-    ):
+    for firework in list(_half_written(launchpad)):
         fw_id = firework["fw_id"]
-        active = {"launch_id": {"$in": firework["launches"]}, "state": {"$in": ["RUNNING", "RESERVED"]}}
-        if launchpad.launches.find_one(active, {"_id": 1}) is not None:
-            continue
         state = [firework["state"], firework["launches"], str(firework.get("updated_on"))]
         if unchanged_for_s(launchpad.db, f"job {fw_id}", state) < _HALF_WRITTEN_S:
             continue
@@ -218,6 +243,14 @@ def _finish_half_written(launchpad: LaunchPad) -> list[Reaped]:
             launchpad.rerun_fw(fw_id)
         done.append(Reaped(fw_id, "brought up to date: its worker died between two writes"))
     return done
+
+
+def _half_written(launchpad: LaunchPad) -> Iterator[dict[str, Any]]:
+    taken = {"state": {"$in": ["RUNNING", "RESERVED"]}}
+    for firework in launchpad.fireworks.find(taken, {"fw_id": 1, "state": 1, "launches": 1, "updated_on": 1}):
+        active = {"launch_id": {"$in": firework["launches"]}} | taken
+        if launchpad.launches.find_one(active, {"_id": 1}) is None:
+            yield firework
 
 
 def _open_locks(launchpad: LaunchPad) -> list[Reaped]:
@@ -277,6 +310,6 @@ def _is_ours(worker: str) -> bool:
     return len(parts) == 4 and parts[0] == WORKER_PREFIX
 
 
-def _utc(time: datetime | str) -> datetime:
-    found = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
+def _utc(moment: datetime | str) -> datetime:
+    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
     return found if found.tzinfo else found.replace(tzinfo=UTC)  # FireWorks and MongoDB write UTC

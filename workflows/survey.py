@@ -15,6 +15,7 @@ from jobflow import Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
 from sse_screen.database.stores import launchpad
+from sse_screen.database.trajectories import used_frames
 from sse_screen.documents.base import PotentialIdentity, Quantity, content_hash
 from sse_screen.documents.diffusivity import DiffusivityDoc, group_of
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
@@ -26,7 +27,6 @@ from sse_screen.documents.survey import (
     SurveyTier,
     TierConductivity,
 )
-from sse_screen.dynamics.trajectory_file import read_trajectory_file
 from sse_screen.exceptions import SseScreenError
 from sse_screen.screening.costs import SECONDS_PER_HOUR, measured_ms_per_atom_and_step, tier_core_hours
 from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, JUDGEMENT_PRIORITY, decide_promotion
@@ -326,12 +326,7 @@ def _conductivities(runs: list[MolecularDynamicsOutput]) -> list[TierConductivit
     found = []
     for temperature_K in sorted({run.temperature_K for run in runs}, reverse=True):
         replicas = [run for run in runs if run.temperature_K == temperature_K]
-        trajectories = [
-            read_trajectory_file(
-                worker().blobs.get(run.trajectory.sha256), run.protocol.n_equilibration_frames
-            )
-            for run in replicas
-        ]
+        trajectories = [used_frames(worker().blobs, run) for run in replicas]
         try:
             judged = DiffusivityDoc.from_trajectories(replicas, trajectories)
         except SseScreenError as error:

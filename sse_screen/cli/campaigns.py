@@ -5,22 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from sse_screen.exceptions import InputError
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _WATCH_S = 10.0
 CampaignFile = Annotated[Path, typer.Argument(help="Campaign file (YAML); see docs/campaign.md")]
-CampaignName = Annotated[str | None, typer.Option("--campaign", help="Only the jobs of this campaign")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else")]
 SUBMIT_EPILOG = "Example: sse-screen submit campaign.yaml --dry-run"
-LAUNCH_EPILOG = "Examples: sse-screen launch; sse-screen launch --workers 4"
-STATUS_EPILOG = "Example: sse-screen status --campaign quickstart"
+LAUNCH_EPILOG = "Examples: sse-screen launch; sse-screen launch --workers 4 --wall-time 86000"
+_OUT_OF_TIME = 75
 FIREWORKS_EPILOG = "Example: sse-screen fireworks-config fw && rlaunch -l fw/my_launchpad.yaml singleshot"
 
 
@@ -68,6 +63,9 @@ def launch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes, one thread each; one a core by default")
     ] = None,
+    wall_time: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which all stops at checkpoints; exit status 75")
+    ] = None,
     keep_watching: Annotated[
         bool, typer.Option("--keep-watching", help="Wait for further jobs instead of ending (services)")
     ] = False,
@@ -77,9 +75,12 @@ def launch(
     from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.launching import launch_workers
+    from sse_screen.workflows.monitoring import unfinished
     from sse_screen.workflows.outbox import sweep as sweep_outbox
 
     settings = get_settings()
+    if wall_time is not None:
+        settings = settings.model_copy(update={"wall_time_s": wall_time})
     check_free_space(settings)
     pad = launchpad(settings)
     # a background shell ignores SIGINT, and SIGTERM would leave the workers without their parent
@@ -96,6 +97,9 @@ def launch(
         raise typer.Exit(130) from None
     assert settings.work_directory is not None  # the settings fill it in
     sweep_outbox(connect(settings), settings.work_directory)
+    if unfinished(pad):
+        typer.echo("the time is over; the jobs go on at the next `sse-screen launch`", err=True)
+        raise typer.Exit(_OUT_OF_TIME)
     if failed:
         typer.echo(f"{failed} jobs failed: `sse-screen status` gives the reasons", err=True)
         raise typer.Exit(1)
@@ -103,48 +107,6 @@ def launch(
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def status(campaign: CampaignName = None, as_json: AsJson = False) -> None:
-    """Show jobs by state and the reasons of failures; exit status 1 when any failed."""
-    import json
-
-    from rich.console import Console
-
-    from sse_screen.database.stores import connect, launchpad
-    from sse_screen.settings import get_settings
-    from sse_screen.workflows.monitoring import counts_by_state, failures
-    from sse_screen.workflows.survey_status import survey_status
-
-    settings = get_settings()
-    pad = launchpad(settings)
-    counts, failed = counts_by_state(pad, campaign), failures(pad, campaign)
-    surveys = survey_status(connect(settings), campaign)
-    if as_json:
-        document = {"jobs": counts, "failures": [vars(f) for f in failed], "surveys": surveys}
-        typer.echo(json.dumps(document, indent=1))
-    else:
-        console = Console()
-        console.print(_table("jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()]))
-        for name, tiers in surveys.items():
-            rows = [[str(value) for value in tier.values()] for tier in tiers]
-            console.print(_table(f"survey {name}", list(tiers[0]), rows))
-        if failed:
-            rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
-            console.print(_table("failed", ["id", "job", "kind", "reason"], rows))
-    if failed:
-        raise typer.Exit(1)
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def rerun(

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import campaigns, dataset, db, orderings, potentials
+from sse_screen.cli import campaigns, dataset, db, job_status, orderings, potentials
 from sse_screen.cli.analyze import EPILOG as ANALYZE_EPILOG
 from sse_screen.cli.analyze import analyze
 from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
@@ -57,7 +57,8 @@ app.command(epilog=STRUCTURE_EPILOG)(structure)
 
 app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)
 app.command(epilog=campaigns.LAUNCH_EPILOG)(campaigns.launch)
-app.command(epilog=campaigns.STATUS_EPILOG)(campaigns.status)
+app.command(epilog=job_status.STATUS_EPILOG)(job_status.status)
+app.command(epilog=job_status.REAP_EPILOG)(job_status.reap)
 app.command()(campaigns.rerun)
 app.command()(campaigns.sweep)
 app.command("fireworks-config", epilog=campaigns.FIREWORKS_EPILOG)(campaigns.fireworks_config)

@@ -103,6 +103,7 @@ class ConvexHullDoc(DerivedDocument):
         potential: PotentialIdentity | None = None,
         end_members: Sequence[str] | None = None,
         thresholds: JumpThresholds | None = None,
+        not_converged: Sequence[str] = (),
     ) -> Self:
         """Build the hull of entries.
 
@@ -118,6 +119,8 @@ class ConvexHullDoc(DerivedDocument):
             Components of a pseudo-binary or higher space; the elements if left out.
         thresholds : JumpThresholds, optional
             What counts as suspicious.
+        not_converged : sequence of str
+            Phases that are left out because their relaxation did not end, with the forces left.
 
         Returns
         -------
@@ -155,7 +158,7 @@ class ConvexHullDoc(DerivedDocument):
             formulas=sorted({record.formula for record in records}),
             entries=records,
             suspicious_entry_ids=sorted(record.entry_id for record in records if record.suspicious),
-            warnings=_warnings(space, placed, len(suspects)),
+            warnings=_warnings(space, placed, len(suspects), not_converged),
         )
 
     def entries_of(self, formula: str) -> list[ConvexHullEntry]:
@@ -249,7 +252,9 @@ def _products(
     return sorted(products, key=lambda product: (-product.atom_fraction, product.formula))
 
 
-def _warnings(space: CompositionSpace, placed: PlacedEntries, n_suspects: int) -> list[str]:
+def _warnings(
+    space: CompositionSpace, placed: PlacedEntries, n_suspects: int, not_converged: Sequence[str]
+) -> list[str]:
     """Say what a reader has to know."""
     warnings = []
     present = set(np.flatnonzero((space.fractions > 1.0 - 1e-9).any(axis=0)))
@@ -261,4 +266,9 @@ def _warnings(space: CompositionSpace, placed: PlacedEntries, n_suspects: int) -
         )
     if n_suspects:
         warnings.append(f"{n_suspects} suspicious entries were left out of the hull")
+    if not_converged:
+        warnings.append(
+            f"left out because their relaxation did not converge (largest force left): "
+            f"{', '.join(sorted(not_converged))}; distances to the hull may be too small"
+        )
     return warnings

@@ -94,10 +94,27 @@ def test_the_name_of_a_potential_does_not_count(filled):
     assert hulls(filled)["Li", "S"].n_entries == 6
 
 
-def test_unconverged_and_fixed_cell_relaxations_are_left_out(filled):
-    unconverged = relaxation("LiS", -9.0, ["Li", "S"], name="x").model_copy(update={"converged": False})
-    store(filled, unconverged, relaxation("LiS", -9.0, ["Li", "S"], relax_cell=False), start=20)
+def test_fixed_cell_relaxations_are_left_out(filled):
+    store(filled, relaxation("LiS", -9.0, ["Li", "S"], relax_cell=False), start=20)
     assert run_builder(ConvexHullBuilder()).built == 0
+
+
+def test_a_phase_whose_relaxation_did_not_converge_is_left_out_and_named(filled):
+    assert hulls(filled)["Li", "S"].warnings == []
+    unfinished = {"converged": False, "maximum_force_eV_per_A": 0.237}
+    unconverged = relaxation("LiS", -9.0, ["Li", "S"], name="x").model_copy(update=unfinished)
+    store(filled, unconverged, start=20)
+    assert run_builder(ConvexHullBuilder()).built == 1
+    hull = hulls(filled)["Li", "S"]
+    assert hull.n_entries == 5
+    assert hull.stable_formulas == ["Li", "Li2S", "S"]
+    (warning,) = hull.warnings
+    assert "LiS (0.24 eV/angstrom)" in warning
+    # its material relaxed by another job that converged: nothing is missing any more
+    store(filled, relaxation("LiS", -3.4, ["Li", "S"], name="x"), start=30)
+    assert run_builder(ConvexHullBuilder()).built == 1
+    assert hulls(filled)["Li", "S"].warnings == []
+    assert hulls(filled)["Li", "S"].n_entries == 6
 
 
 def test_end_members_take_those_that_name_them(database):
