@@ -128,6 +128,88 @@ def _inputs(
     return energies, None, [warning]
 
 
+def sums_of_table(
+    table: Table,
+    temperatures: str,
+    *,
+    atoms_per_cell: int,
+    convention: Literal["physical", "per_atom"],
+    without_vibrations: bool,
+) -> list[tuple[ConfigurationalFreeEnergy, bool]]:
+    """Sum over the orderings of a table.
+
+    Parameters
+    ----------
+    table : Table
+        With the column energy_eV_per_cell, and degeneracy and free energies where it has them.
+    temperatures : str
+        Temperatures in kelvin, comma-separated.
+    atoms_per_cell : int
+        Atoms in the cell.
+    convention : {"physical", "per_atom"}
+        How the sums are made.
+    without_vibrations : bool
+        Use energies even where free energies are there.
+
+    Returns
+    -------
+    list of tuple
+        The sum at each temperature, and whether it is with vibrations.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds what is no number.
+    """
+    return [
+        (
+            _sum(
+                table,
+                temperature,
+                _inputs(table, temperature, with_vibrations),
+                atoms_per_cell=atoms_per_cell,
+                convention=convention,
+                with_vibrations=with_vibrations,
+                total_orderings=None,
+            ),
+            with_vibrations,
+        )
+        for temperature, with_vibrations in _temperatures(table, temperatures, without_vibrations)
+    ]
+
+
+def _sum(
+    table: Table,
+    temperature_K: float,
+    inputs: tuple[list[float], list[float] | None, list[str]],
+    *,
+    atoms_per_cell: int,
+    convention: Literal["physical", "per_atom"],
+    with_vibrations: bool,
+    total_orderings: float | None,
+) -> ConfigurationalFreeEnergy:
+    """Make one sum; a refusal names the file."""
+    from sse_screen.thermodynamics.partition_function import configurational_free_energy
+
+    try:
+        return configurational_free_energy(
+            inputs[0],
+            temperature_K,
+            atoms_per_cell=atoms_per_cell,
+            degeneracies=_degeneracies(table),
+            convention=convention,
+            entropies_eV_per_K_per_cell=inputs[1],
+            energies_are_free=with_vibrations,
+            total_weight=total_orderings,
+        )
+    except InputError as error:
+        raise InputError(f"{table.path}: {error}") from error
+
+
+def _degeneracies(table: Table) -> list[float] | None:
+    return table.numbers("degeneracy", positive=True) if "degeneracy" in table.columns else None
+
+
 def _record(
     table: Table,
     temperature_K: float,
@@ -142,28 +224,22 @@ def _record(
     """Compute one temperature."""
     import numpy as np
 
-    from sse_screen.thermodynamics.partition_function import configurational_free_energy
     from sse_screen.thermodynamics.sampling_error import bootstrap_free_energy, noise_correction
 
-    energies, entropies, warnings = _inputs(table, temperature_K, with_vibrations)
-    degeneracies = None
-    if "degeneracy" in table.columns:
-        degeneracies = table.numbers("degeneracy", positive=True)
-    elif convention == "physical":
+    inputs = _inputs(table, temperature_K, with_vibrations)
+    energies, _, warnings = inputs
+    degeneracies = _degeneracies(table)
+    if degeneracies is None and convention == "physical":
         warnings.append("no column degeneracy: every ordering counts once")
-    try:
-        result = configurational_free_energy(
-            energies,
-            temperature_K,
-            atoms_per_cell=atoms_per_cell,
-            degeneracies=degeneracies,
-            convention=convention,
-            entropies_eV_per_K_per_cell=entropies,
-            energies_are_free=with_vibrations,
-            total_weight=total_orderings,
-        )
-    except InputError as error:
-        raise InputError(f"{table.path}: {error}") from error
+    result = _sum(
+        table,
+        temperature_K,
+        inputs,
+        atoms_per_cell=atoms_per_cell,
+        convention=convention,
+        with_vibrations=with_vibrations,
+        total_orderings=total_orderings,
+    )
     record = _numbers(result, len(energies), with_vibrations)
     if total_orderings is not None:
         interval = bootstrap_free_energy(

@@ -41,7 +41,7 @@ def hull(
     All columns are kept. An optional column level_of_theory must hold one value: levels are never mixed.
     """
     table = read_table(file)
-    space, placed, suspects = _place(table, end_members, leave_out_suspicious)
+    space, placed, suspects = place_table(table, end_members, leave_out_suspicious)
     rows = _rows(table, placed, suspects, basis)
     for index, reason in suspects.items():
         what = "left out of the hull" if leave_out_suspicious else "it shapes the hull"
@@ -54,10 +54,30 @@ def hull(
         _print_rows(rows)
 
 
-def _place(
+def place_table(
     table: Table, end_members: str | None, leave_out_suspicious: bool
 ) -> tuple[CompositionSpace, PlacedEntries, dict[int, str]]:
-    """Build the hull; every refusal names the file."""
+    """Build the hull of a table; every refusal names the file.
+
+    Parameters
+    ----------
+    table : Table
+        With the columns formula and energy_eV_per_atom.
+    end_members : str or None
+        Formulas, comma-separated; a hull over elements otherwise.
+    leave_out_suspicious : bool
+        Build it without entries far below everything else.
+
+    Returns
+    -------
+    tuple
+        The space, the entries on the hull, and the reasons of suspicion by row.
+
+    Raises
+    ------
+    InputError
+        As the hull does, and for mixed levels of theory.
+    """
     import numpy as np
 
     from sse_screen.thermodynamics.composition_space import (

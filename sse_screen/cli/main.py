@@ -19,6 +19,14 @@ from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
 from sse_screen.cli.free_energy import free_energy
 from sse_screen.cli.hull import EPILOG as HULL_EPILOG
 from sse_screen.cli.hull import hull
+from sse_screen.cli.phases import (
+    COMPARE_EPILOG,
+    SELECT_EPILOG,
+    WINDOW_EPILOG,
+    compare_phases,
+    select_entries,
+    stability_window,
+)
 from sse_screen.cli.prototypes import EPILOG as PROTOTYPES_EPILOG
 from sse_screen.cli.prototypes import prototypes
 from sse_screen.cli.query import EPILOG as QUERY_EPILOG
@@ -28,6 +36,8 @@ from sse_screen.cli.report import report
 from sse_screen.cli.serve import EPILOG as SERVE_EPILOG
 from sse_screen.cli.serve import serve
 from sse_screen.cli.sites import SITES_EPILOG, STRUCTURE_EPILOG, sites, structure
+from sse_screen.cli.vibrations import EPILOG as VIBRATIONS_EPILOG
+from sse_screen.cli.vibrations import vibrations
 from sse_screen.exceptions import SseScreenError
 
 app = typer.Typer(
@@ -41,6 +51,7 @@ app.command(epilog=ANALYZE_EPILOG)(analyze)
 app.command(epilog=ARRHENIUS_EPILOG)(arrhenius)
 app.command(epilog=BUILD_EPILOG)(build)
 app.command(epilog=COLLECTIONS_EPILOG)(collections)
+app.command("compare-phases", epilog=COMPARE_EPILOG)(compare_phases)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(db.app, name="db")
 app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
@@ -50,9 +61,12 @@ app.add_typer(orderings.app, name="orderings")
 app.add_typer(potentials.app, name="potential")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)
 app.command(epilog=QUERY_EPILOG)(query)
+app.command("select-entries", epilog=SELECT_EPILOG)(select_entries)
 app.command(epilog=SERVE_EPILOG)(serve)
 app.command(epilog=SITES_EPILOG)(sites)
+app.command("stability-window", epilog=WINDOW_EPILOG)(stability_window)
 app.command(epilog=STRUCTURE_EPILOG)(structure)
+app.command(epilog=VIBRATIONS_EPILOG)(vibrations)
 
 
 app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)
