@@ -22,6 +22,7 @@ from sse_screen.documents.dataset import DatasetOutput
 from sse_screen.documents.label import Label, LabelBatchOutput
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
+from sse_screen.documents.snapshots import SnapshotsOutput
 from sse_screen.documents.survey import SurveyDecisionOutput, SurveyOutput
 from sse_screen.documents.vibration_batch import PhononBatchOutput, VibrationBatchOutput
 
@@ -35,6 +36,7 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
     SurveyDecisionOutput,
     LabelBatchOutput,
     DatasetOutput,
+    SnapshotsOutput,
 )
 SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference, Label)
 _NAMES = {str: "text", int: "integer", float: "number", bool: "flag", datetime: "date", Any: "any"}
