@@ -46,7 +46,7 @@ class DatasetMaker(Maker):
     def make(
         self,
         dataset_name: str,
-        labels: list[BlobReference | dict[str, Any]],
+        labels: list[BlobReference | dict[str, Any] | None],
         inputs: list[str] | None = None,
     ) -> Response[DatasetOutput]:
         """Clean.
@@ -56,7 +56,7 @@ class DatasetMaker(Maker):
         dataset_name : str
             What to call the set.
         labels : list of BlobReference
-            Packed labels (``packed`` of label batches).
+            Packed labels (``packed`` of label batches); None for a batch that failed.
         inputs : list of str, optional
             uuids of the jobs that the labels are from.
 
@@ -74,7 +74,9 @@ class DatasetMaker(Maker):
         """
         if self.rules.bond_change is not None:
             raise InputError("bond_change: a job has no reference crystals; clean with sse_screen.training")
-        packed = [BlobReference.model_validate(reference) for reference in labels]
+        packed = [BlobReference.model_validate(reference) for reference in labels if reference is not None]
+        if not packed:
+            raise InputError(f"{dataset_name}: none of {len(labels)} batches has labels")
         key = content_hash(
             {
                 "kind": "dataset",

@@ -89,6 +89,9 @@ class PotentialDevelopment(Section):
     labels: Labels = GpawLabels()
     training: TrainingProtocol = TrainingProtocol()
     split: SplitProtocol = SplitProtocol()
+    training_fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.25, 0.5, 0.75, 1.0], min_length=1, description="Sizes of the training set for the learning curve"
+    )
     gates: GateProtocol = GateProtocol()
     budget: Budget = Budget()
 

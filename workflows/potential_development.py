@@ -14,12 +14,11 @@ import numpy as np
 from jobflow import Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
-from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
-from sse_screen.documents.label import UnlabelledStructure, pack_labels, unpack_labels
+from sse_screen.documents.base import PotentialIdentity, content_hash
+from sse_screen.documents.label import UnlabelledStructure
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.potential_development import (
     ChosenOrdering,
-    CleanedLabels,
     DevelopmentOutcome,
     LabellingSelection,
     SnapshotBatch,
@@ -27,10 +26,9 @@ from sse_screen.documents.potential_development import (
 from sse_screen.documents.potential_gates import PotentialGatesOutput
 from sse_screen.documents.training import TrainingOutput
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
-from sse_screen.exceptions import InputError
 from sse_screen.potentials.registry import resolve_potential
 from sse_screen.structures.distortions import random_strain
-from sse_screen.training.cleaning import clean
+from sse_screen.workflows.datasets import DatasetMaker
 from sse_screen.workflows.development_section import (
     GpawLabels,
     PotentialDevelopment,
@@ -43,7 +41,7 @@ from sse_screen.workflows.packing import unpack_structures
 from sse_screen.workflows.potential_gates import PotentialGatesMaker, gates_of_training
 from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.runtime import versions, worker
-from sse_screen.workflows.training import FineTuningMaker
+from sse_screen.workflows.training import FineTuningMaker, LearningCurveFlowMaker
 from sse_screen.workflows.vasp_labelling import VaspLabelMaker
 
 Requests = list[DiffusionRequest | HullEntryRequest]
@@ -125,17 +123,22 @@ class PotentialDevelopmentMaker(Maker):
                 steps = self._sampled(ordering, cell, temperature_K)
                 jobs += steps
                 labels.append(steps[-1])
-        cleaned = self.clean_labels([made.output.packed for made in labels], [made.uuid for made in labels])
-        cleaned.name, cleaned.config = f"{section.name} cleaning", _GO_ON
-        training = FineTuningMaker(self.parent, section.training, section.split, self.seed).make(
-            section.name, [cleaned.output.packed], [cleaned.uuid]
+        dataset = DatasetMaker().make(
+            section.name, [made.output.packed for made in labels], [made.uuid for made in labels]
         )
-        training.name = f"{section.name} fine-tuning"
-        gates = gates_of_training(PotentialGatesMaker(section.gates), training.output)
+        dataset.name, dataset.config = f"{section.name} dataset", _GO_ON
+        packed: list[Any] = [dataset.output.packed]
+        curve = LearningCurveFlowMaker(
+            FineTuningMaker(self.parent, section.training, section.split, self.seed),
+            tuple(section.training_fractions),
+            (self.seed,),
+        ).make(section.name, packed, [dataset.uuid])
+        training = curve.output
+        gates = gates_of_training(PotentialGatesMaker(section.gates), training)
         gates.name = f"{section.name} gates"
-        produced = self.produce(training.output, gates.output, production, [training.uuid, gates.uuid])
+        produced = self.produce(training, gates.output, production, [training.uuid, gates.uuid])
         produced.name = f"{section.name} production"
-        flow = Flow([*jobs, cleaned, training, gates, produced], name=f"{section.name} labels and training")
+        flow = Flow([*jobs, dataset, curve, gates, produced], name=f"{section.name} labels and training")
         return Response(output=chosen, addition=flow)
 
     def _sampled(self, ordering: ChosenOrdering, cell: Structure, temperature_K: float) -> list[Job]:
@@ -160,42 +163,6 @@ class PotentialDevelopmentMaker(Maker):
         labelled = label_maker(self.section).make(sampled.output.batch, [sampled.uuid])
         labelled.name = f"{what} labels"
         return [run, sampled, labelled]
-
-    @job
-    def clean_labels(self, packed: list[Any], inputs: list[str]) -> Response[CleanedLabels]:
-        """Gather the labels that were made, and reject outliers.
-
-        Parameters
-        ----------
-        packed : list
-            Packed labels; None for batches that failed.
-        inputs : list of str
-            uuids of the batches.
-
-        Returns
-        -------
-        Response
-            A :class:`CleanedLabels`.
-        """
-        references = [BlobReference.model_validate(one) for one in packed if one is not None]
-        if not references:
-            raise InputError(f"{self.section.name}: no batch of labels succeeded")
-        labels = [label for one in references for label in unpack_labels(worker().blobs.get(one.sha256))]
-        cleaned = clean([label.to_labelled() for label in labels])
-        kept = {structure.content_hash for structure in cleaned.kept}
-        output = CleanedLabels(
-            calculation_key=content_hash({"kind": "cleaned_labels", "of": [r.sha256 for r in references]}),
-            packed=worker().blobs.put(
-                pack_labels(label for label in labels if label.label_sha256 in kept), "application/zstd+json"
-            ),
-            n_labels=len(kept),
-            n_failed_batches=len(packed) - len(references),
-            rejections=[f"{r.structure.source}: {r.reason}" for r in cleaned.rejected],
-            notes=list(cleaned.notes),
-            inputs=inputs,
-            versions=versions(),
-        )
-        return Response(output=output)
 
     @job
     def produce(

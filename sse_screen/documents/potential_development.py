@@ -48,20 +48,6 @@ class SnapshotBatch(Document):
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
 
 
-class CleanedLabels(Document):
-    """All labels of a development, without outliers."""
-
-    kind: Literal["cleaned_labels"] = "cleaned_labels"
-    calculation_key: str = Field(description="Hash of the batches")
-    packed: BlobReference = Field(description="Labels that are kept, packed")
-    n_labels: int = Field(description="How many", json_schema_extra={"unit": "1"})
-    n_failed_batches: int = Field(description="Batches without a label", json_schema_extra={"unit": "1"})
-    rejections: list[str] = Field(description="Rejected frames, each with its reason")
-    notes: list[str] = Field(description="Tests that could not be made")
-    inputs: list[str] = Field(default_factory=list, description="uuids of the batches")
-    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
-
-
 class DevelopmentOutcome(Document):
     """The end of a potential's development: whether production runs were started with it, and why."""
 

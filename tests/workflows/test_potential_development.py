@@ -41,6 +41,7 @@ def campaign(**changes) -> Campaign:
         "labels": {"code": "potential", "potential": "chgnet-r2scan"},
         "training": {"maximum_epochs": 2, "batch_size": 4},
         "split": {"held_out_fraction": 0.34},
+        "training_fractions": [0.5, 1.0],
         "gates": {"hot_time_ps": 0.05, "drift_time_ps": 0.05, "maximum_crystals": 1},
     }
     content = {
@@ -63,9 +64,10 @@ def test_the_whole_way(database, settings_environment):
     (selection,) = outputs["labelling_selection"]
     assert [c["lowest_of_its_composition"] for c in selection["chosen"]] == [True] * 3
     assert sum(c["probability"] for c in selection["chosen"]) == pytest.approx(1)
-    (cleaned,) = outputs["cleaned_labels"]
-    assert cleaned["n_labels"] + len(cleaned["rejections"]) == 12
-    (training,) = outputs["training"]
+    (dataset,) = outputs["dataset"]
+    assert dataset["n_labels"] + len(dataset["rejected"]) == 12
+    smaller, training = sorted(outputs["training"], key=lambda output: output["n_training"])
+    assert (smaller["n_training"], smaller["dataset_sha256"]) != (training["n_training"], "")
     assert training["elements"] == ["Br", "Cl", "Li"]
     assert training["level_of_theory"] != training["parent"]["level_of_theory"]
     (outcome,) = outputs["potential_development"]
