@@ -90,6 +90,26 @@ def failure_reason(launchpad: LaunchPad, uuids: list[str]) -> str:
     return "; ".join(dict.fromkeys(f.reason for f in found)) or "its output is missing"
 
 
+def jobs_in_progress(launchpad: LaunchPad, uuids: list[str]) -> bool:
+    """Tell whether any of some jobs is waiting, ready or running.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    uuids : list of str
+        jobflow's ids of the jobs.
+
+    Returns
+    -------
+    bool
+        False when all have ended, completed or failed.
+    """
+    states = {"$in": ["WAITING", "READY", "RESERVED", "RUNNING"]}
+    query = {"state": states, "spec._tasks.job.uuid": {"$in": uuids}}
+    return launchpad.fireworks.find_one(query, {"_id": 1}) is not None
+
+
 def _failures(launchpad: LaunchPad, match: dict[str, Any]) -> list[Failure]:
     found = []
     shown = {"fw_id": 1, "name": 1, "launches": 1}

@@ -27,17 +27,21 @@ from sse_screen.documents.survey import (
     SurveyTier,
     TierConductivity,
 )
-from sse_screen.exceptions import SseScreenError
+from sse_screen.exceptions import InfrastructureError, SseScreenError
 from sse_screen.screening.costs import SECONDS_PER_HOUR, measured_ms_per_atom_and_step, tier_core_hours
 from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, JUDGEMENT_PRIORITY, decide_promotion
 from sse_screen.settings import get_settings
 from sse_screen.structures.identity import structure_hash
 from sse_screen.transport.conductivity import nernst_einstein
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker, derived_seed
-from sse_screen.workflows.monitoring import failure_reason
+from sse_screen.workflows.monitoring import failure_reason, jobs_in_progress
 from sse_screen.workflows.relaxation import RelaxationMaker
 from sse_screen.workflows.runtime import worker
 from sse_screen.workflows.survey_budget import ask, budget_entry, settle
+
+
+class RunsNotOverError(InfrastructureError):
+    """A judgement was asked for before the jobs that it judges had ended."""
 
 
 @job
@@ -251,6 +255,8 @@ class SurveyMaker(Maker):
             The decision.
         """
         finished = [MolecularDynamicsOutput.model_validate(run) for run in runs if run is not None]
+        if len(finished) < len(runs):
+            self._check_over(uuids)
         if not finished:
             return Response(output=self._failed(material, tier, uuids))
         spent = sum(run.total_time_s for run in finished) / SECONDS_PER_HOUR
@@ -280,7 +286,15 @@ class SurveyMaker(Maker):
         following = self._start_job(material, relaxed, tier + 1, promotion.priority, inputs, estimate)
         return Response(output=made, addition=Flow([following], name=following.name))
 
+    def _check_over(self, uuids: list[str]) -> None:
+        """Refuse to judge a job that is ready again because its worker had died."""
+        if jobs_in_progress(launchpad(get_settings()), uuids):
+            raise RunsNotOverError(
+                "the jobs before this one are not over yet; `sse-screen rerun` runs it again"
+            )
+
     def _failed(self, material: dict[str, Any], tier: int, uuids: list[str]) -> SurveyDecisionOutput:
+        self._check_over(uuids)
         why = failure_reason(launchpad(get_settings()), uuids)
         what = "relaxation" if tier == 0 else f"all runs of tier {tier}"
         return self._decision(material, tier, "failed", f"{what}: {why}", uuids)

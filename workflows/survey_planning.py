@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,7 @@ from sse_screen.structures.ordering import order_structure
 from sse_screen.structures.supercells import supercell_matrix
 from sse_screen.structures.surveys import read_candidates
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, Survey
+from sse_screen.workflows.potentials import check_covered
 from sse_screen.workflows.relaxation import RelaxationMaker
 from sse_screen.workflows.survey import SurveyMaker, record_survey
 from sse_screen.workflows.survey_budget import budget_entry
@@ -94,7 +96,7 @@ def plan_survey(campaign: Campaign, potential: PotentialIdentity, spaces: list[s
     assert survey is not None  # the caller looked
     filters = survey.filters
     charge_number = charge_of(filters.mobile_ion, survey.charge_number, "survey")
-    chosen = _chosen(survey, campaign.seed)
+    chosen = _chosen(survey, potential, campaign.seed)
     output = _output(campaign, potential, charge_number, chosen)
     maker = SurveyMaker(
         campaign.name,
@@ -161,14 +163,14 @@ def spaces_of(structure: Structure, spaces: list[str]) -> list[str]:
     return [space for space in spaces if elements <= set(space.split("-"))]
 
 
-def _chosen(survey: Survey, seed: int) -> _Chosen:
+def _chosen(survey: Survey, potential: PotentialIdentity, seed: int) -> _Chosen:
     """Read, filter, order, size and cost."""
     filters = survey.filters
     if survey.order is not None:
         filters = filters.model_copy(update={"allow_disorder": True})
     candidates, unreadable = read_candidates(survey.crystals)
     kept, report = apply_filters(candidates, filters)
-    prepared, unfit = _prepared(kept, survey, seed)
+    prepared, unfit = _prepared(kept, survey, potential, seed)
     accepted, too_dear = _within_budget(prepared, survey)
     rejections = [*unreadable, *report.rejections, *unfit, *too_dear]
     if not accepted:
@@ -177,10 +179,17 @@ def _chosen(survey: Survey, seed: int) -> _Chosen:
     counts = [
         _count("readable", len(candidates) + len(unreadable), len(unreadable)),
         *(FilterResult.model_validate(count.model_dump()) for count in report.counts),
-        _count("supercell", len(kept), len(unfit)),
+        *_counts(("potential", "supercell", "copies"), len(kept), unfit),
         _count("budget", len(prepared), len(too_dear)),
     ]
     return _Chosen(accepted, _crystals(candidates, accepted, rejections), counts)
+
+
+def _counts(names: tuple[str, ...], tested: int, refused: list[Rejection]) -> Iterator[FilterResult]:
+    for name in names:
+        number = sum(rejection.filter == name for rejection in refused)
+        yield _count(name, tested, number)
+        tested -= number
 
 
 def _count(name: str, tested: int, refused: int) -> FilterResult:
@@ -188,27 +197,30 @@ def _count(name: str, tested: int, refused: int) -> FilterResult:
 
 
 def _prepared(
-    candidates: list[Candidate], survey: Survey, seed: int
+    candidates: list[Candidate], survey: Survey, potential: PotentialIdentity, seed: int
 ) -> tuple[list[_Accepted], list[Rejection]]:
-    """Order and size the crystals; refuse what cannot be, and copies."""
+    """Order and size the crystals; refuse what cannot be, what the potential does not know, and copies."""
     accepted, refused = [], []
     seen: dict[str, str] = {}
     for candidate in candidates:
+        name, test = candidate.name, "potential"
         try:
+            check_covered(candidate.structure, potential, name)
+            test = "supercell"
             structure = _ordered(candidate, survey, seed)
             n_atoms = _supercell_atoms(structure, survey.minimum_length_A)
+            if n_atoms > survey.maximum_supercell_atoms:
+                limit = survey.maximum_supercell_atoms
+                raise InputError(f"its supercell has {n_atoms} atoms, more than {limit}")
+            test = "copies"
+            earlier = seen.setdefault(structure_hash(structure), name)
+            if earlier != name:
+                raise InputError(f"is the same crystal as {earlier}")
         except InputError as error:
-            refused.append(Rejection(name=candidate.name, filter="supercell", reason=str(error)))
+            reason = str(error).removeprefix(f"{name}: ")
+            refused.append(Rejection(name=name, filter=test, reason=reason))
             continue
-        earlier = seen.setdefault(structure_hash(structure), candidate.name)
-        if n_atoms > survey.maximum_supercell_atoms:
-            reason = f"its supercell has {n_atoms} atoms, more than {survey.maximum_supercell_atoms}"
-        elif earlier != candidate.name:
-            reason = f"is the same crystal as {earlier}"
-        else:
-            accepted.append(_Accepted(candidate, structure, n_atoms))
-            continue
-        refused.append(Rejection(name=candidate.name, filter="supercell", reason=reason))
+        accepted.append(_Accepted(candidate, structure, n_atoms))
     return accepted, refused
 
 

@@ -104,3 +104,13 @@ def test_networks_of_another_material_are_not_shown(tmp_path):
     other = made.site_network().model_copy(update={"material_id": "other"})
     _, figures = written(tmp_path, networks=[other], functions=[], free_energies=[], hulls=[])
     assert figures == ["arrhenius", "msd"]
+
+
+def test_a_survey_is_ranked_with_its_figures(tmp_path):
+    page = write_report(content(candidates=made.candidates()), tmp_path).read_text(encoding="utf-8")
+    assert "Survey survey" in page
+    table = page[page.index("Survey survey") :]
+    rows = re.findall(r"<tr><td>([^<]*)</td><td>([a-d])</td>", table)
+    assert rows == [("1 *", "a"), ("2", "c"), ("3 *", "b"), ("–", "d")]
+    for name in ("ranking_survey", "pareto_survey"):
+        assert (tmp_path / "figures" / f"{name}.svg").exists()

@@ -12,7 +12,10 @@ from sse_screen.workflows.launching import launch_workers
 from sse_screen.workflows.monitoring import counts_by_state
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.submission import submit_plan
+from sse_screen.workflows.survey import RunsNotOverError
 from sse_screen.workflows.survey_budget import BUDGETS, ask, grant, open_budget, settle
+from sse_screen.workflows.survey_planning import plan_survey
+from sse_screen.workflows.survey_status import survey_status
 
 
 def tier(*temperatures_K, promote=None, production_ps=0.6):
@@ -60,7 +63,7 @@ def test_every_crystal_is_accounted_for_before_anything_runs(folder):
         "ycl3.cif": "mobile_ion",
         "broken.cif": "readable",
         "charged.vasp": "neutral",
-        "same_as_lif.vasp": "supercell",
+        "same_as_lif.vasp": "copies",
         "lgps.cif": "supercell",
     }
     reasons = {crystal.name: crystal.reason for crystal in planned.output.crystals}
@@ -68,9 +71,21 @@ def test_every_crystal_is_accounted_for_before_anything_runs(folder):
     assert "50 atoms, more than 30" in reasons["lgps.cif"]
     counts = {count.filter: (count.tested, count.refused) for count in planned.output.filters}
     assert counts["readable"] == (8, 1)
-    assert counts["supercell"] == (5, 2)
+    assert counts["supercell"] == (5, 1)
+    assert counts["copies"] == (4, 1)
     assert counts["budget"] == (3, 0)
     assert len(planned.flows) == 1 + 3
+
+
+def test_an_element_that_the_potential_does_not_know_is_refused_for_its_crystal_alone(folder):
+    content = survey(folder)
+    known = plan_campaign(content).potential.model_copy(
+        update={"elements": ["F", "Li", "N", "Cl", "Ge", "S"]}
+    )
+    planned = plan_survey(content, known, [])
+    reasons = {c.name: c.reason for c in planned.output.crystals if c.refused_by == "potential"}
+    assert list(reasons) == ["lgps.cif"]
+    assert "not trained on P" in reasons["lgps.cif"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,22 @@ def test_a_survey_runs_through_its_tiers_whatever_fails(folder, database, settin
     measured = sum(d["core_hours"] for d in decisions)
     dearest = max(plan.survey.first_tier_core_hours.values())  # what the failed crystal was granted stays
     assert measured < spent["spent_core_hours"] <= measured + dearest
+    tiers = survey_status(database)["small-survey"]
+    assert [(tier["tier"], tier["entered"]) for tier in tiers][:2] == [(0, 0), (1, 3)]
+    assert sum(tier["failed"] for tier in tiers) == 1
+    assert all(tier["on their way"] == 0 for tier in tiers)
     assert "mongodb://" not in json.dumps(list(pad.fireworks.find()), default=str)
+
+
+def test_a_job_that_was_put_back_is_not_taken_for_a_failed_one(folder, database, settings_environment):
+    pad = launchpad(settings_environment)
+    plan = plan_campaign(survey(folder))
+    submit_plan(plan, database, pad)
+    flow = next(flow for flow in plan.flows if flow.name.startswith("li3n"))
+    relaxation, started = flow.jobs
+    maker = started.function.__self__
+    with pytest.raises(RunsNotOverError, match="not over"):
+        maker.start.original(maker, started.function_args[0], None, 1, 2000, [relaxation.uuid])
 
 
 def test_a_budget_is_granted_once_and_never_twice(database):
