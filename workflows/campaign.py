@@ -111,6 +111,7 @@ class Orderings(CrystalSource):
     maximum_configurations: int = Field(200, ge=1, description="Above it a sample of this size is drawn")
     batch_size: int = Field(100, ge=1, le=1000, description="Configurations a job")
     relax_cell: bool = Field(False, description="Relax the cell too")
+    ordered_reference: bool = Field(False, description="An ordered crystal, a phase to compare with")
     vibrations: Vibrations | None = Field(None, description="Constant-energy runs of the relaxed cells")
     phonons: Phonons | None = Field(None, description="Finite displacements of the relaxed cells")
 

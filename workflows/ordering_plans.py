@@ -15,7 +15,7 @@ from sse_screen.documents.vibration_batch import PhononProtocol
 from sse_screen.exceptions import InputError
 from sse_screen.structures.checks import is_disordered
 from sse_screen.structures.identity import structure_hash
-from sse_screen.structures.orderings import count_orderings, enumerate_orderings
+from sse_screen.structures.orderings import Ordering, OrderingCount, count_orderings, enumerate_orderings
 from sse_screen.workflows.campaign import Orderings
 from sse_screen.workflows.configurations import ConfigurationBatchMaker
 from sse_screen.workflows.crystals import build_crystal
@@ -55,7 +55,6 @@ class PlannedOrderings:
             batch = put_blob(packed, "application/zstd+json")
             made = self.maker.make(batch, weights, self.parent)
             made.name = f"{self.label} configurations {number} of {len(self.batches)}"
-            made.config.manager_config = {"_priority": 1}  # all relaxations before the long runs
             jobs.append(made)
             for follower in self.followers:
                 runs = follower.make(made.output, [made.uuid])
@@ -88,11 +87,7 @@ def plan_orderings(section: Orderings, potential: PotentialIdentity, seed: int) 
     """
     parent = build_crystal(section)
     check_covered(parent, potential, section.label)
-    if not is_disordered(parent):
-        raise InputError(f"{section.label} has no partial occupancies, so there is nothing to order")
-    options = (parent, section.occupancy, section.exclusion_radius_A)
-    count = count_orderings(*options)
-    found = list(enumerate_orderings(*options, limit=section.maximum_configurations, seed=seed))
+    count, found = _found(section, parent, seed)
     protocol = RelaxationProtocol(relax_cell=section.relax_cell, maximum_force_eV_per_A=0.08)
     batches = []
     for start in range(0, len(found), section.batch_size):
@@ -114,6 +109,22 @@ def plan_orderings(section: Orderings, potential: PotentialIdentity, seed: int) 
     return PlannedOrderings(
         section.label, relaxation, description, batches, _followers(section, parent, potential, seed)
     )
+
+
+def _found(section: Orderings, parent: Structure, seed: int) -> tuple[OrderingCount, list[Ordering]]:
+    """Count and list the orderings; an ordered crystal to compare with is its own only one."""
+    if section.ordered_reference:
+        if is_disordered(parent) or section.occupancy is not None:
+            raise InputError(f"{section.label} is disordered or given an occupancy: no ordered_reference")
+        return OrderingCount(1, 1, 1), [Ordering(structure_hash(parent), 1, 1.0, {}, parent=parent)]
+    if not is_disordered(parent):
+        raise InputError(
+            f"{section.label} has no partial occupancies, so there is nothing to order; ordered_reference: "
+            "true takes it as an ordered phase to compare with"
+        )
+    options = (parent, section.occupancy, section.exclusion_radius_A)
+    listed = enumerate_orderings(*options, limit=section.maximum_configurations, seed=seed)
+    return count_orderings(*options), list(listed)
 
 
 def _followers(
@@ -152,6 +163,8 @@ def _followers(
 
 
 def _occupancy_class(section: Orderings) -> str:
+    if section.ordered_reference:
+        return "ordered"
     if section.occupancy is None:
         return "mean occupancies"
     names = ":".join(section.occupancy)

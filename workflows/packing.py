@@ -109,10 +109,13 @@ def where_ions_are(packed: bytes, relaxed: dict[str, Structure]) -> dict[str, di
     -------
     dict
         By ordering id, the fields ``n_moved_ions``, ``reached_id`` and ``reached_degeneracy`` of
-        :class:`ConfigurationResult`; no id where two ions were nearest to one site.
+        :class:`ConfigurationResult`; no id where two ions were nearest to one site, nothing at all where the
+        crystal has no choice of sites.
     """
     content = json.loads(zstandard.decompress(packed))
     crystal = Structure.from_dict(content["parent"])
+    if crystal.is_ordered:
+        return {name: dict.fromkeys(("n_moved_ions", "reached_id", "reached_degeneracy")) for name in relaxed}
     space = OrderingSpace(crystal, content["occupancy"], content["exclusion_radius_A"])
     found = {}
     for name, structure in relaxed.items():

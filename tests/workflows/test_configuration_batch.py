@@ -7,14 +7,16 @@ from pymatgen.core import Lattice, Structure
 
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.dynamics.relaxation import relax_structure
-from sse_screen.exceptions import SseScreenError
+from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.potentials import load_calculator, resolve_potential
 from sse_screen.structures.orderings import OrderingSpace, ordered_structure
 from sse_screen.structures.prototypes import build_prototype
 from sse_screen.workflows import configurations
+from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.configuration_results import CONFIGURATION_RESULTS
 from sse_screen.workflows.configurations import ConfigurationBatchMaker, relax_each
-from sse_screen.workflows.packing import pack_orderings, where_ions_are
+from sse_screen.workflows.packing import pack_orderings, unpack_orderings, where_ions_are
+from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.runtime import worker
 
 
@@ -137,3 +139,25 @@ def test_relaxed_ions_are_put_back_on_sites():
     assert found[second.id]["n_moved_ions"] > 0
     assert found[second.id]["reached_id"] == third.id
     assert found[second.id]["reached_degeneracy"] == third.degeneracy
+
+
+def test_an_ordered_crystal_has_no_sites_to_choose(maker, structures, tmp_path):
+    packed = pack_orderings(structures["a"], {"a": {}})
+    assert where_ions_are(packed, {"a": structures["a"]})["a"]["n_moved_ions"] is None
+
+
+def test_an_ordered_phase_stands_beside_the_disordered_one(tmp_path):
+    def planned(**section):
+        campaign = Campaign.model_validate({"name": "t", "orderings": [section]})
+        return plan_campaign(campaign).orderings[0]
+
+    plan = planned(prototype="llzo-tetragonal", ordered_reference=True, temperatures_K=[300])
+    ((packed, weights),) = plan.batches
+    ((name, crystal),) = unpack_orderings(packed).items()
+    assert weights == {name: (1, 1.0)}
+    assert len(crystal) == 192
+    assert (plan.parent["n_unique_total"], plan.parent["sampled"]) == (1, False)
+    with pytest.raises(InputError, match="true takes it as an ordered phase"):
+        planned(prototype="llzo-tetragonal")
+    with pytest.raises(InputError, match="disordered or given an occupancy"):
+        planned(prototype="llzo-cubic-disordered", ordered_reference=True)
