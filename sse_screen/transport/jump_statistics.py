@@ -8,7 +8,7 @@ from ase.units import kB
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import logsumexp
-from scipy.stats import beta, chi2, norm
+from scipy.stats import beta, chi2, t
 
 from sse_screen.exceptions import InputError
 from sse_screen.transport.jumps import Jumps, Visits
@@ -298,7 +298,8 @@ def correlation_factor(
 
     f = 1 + 2 Σ_k ⟨u_i · u_(i+k)⟩ / ⟨u²⟩ over the jumps u of an ion (Bardeen and Herring 1952; Allnatt and
     Lidiard 1993). The sum is cut where pairs of consecutive terms stop being positive (the initial positive
-    sequence of Geyer, Stat. Sci. 1992), and its error is the jackknife over ions.
+    sequence of Geyer, Stat. Sci. 1992). Its error is the jackknife over ions, with a cut of its own for each
+    part, because the choice of the cut is noise too, and Student's t for as many ions as jumped.
 
     Parameters
     ----------
@@ -307,7 +308,7 @@ def correlation_factor(
     maximum_lag : int, optional
         Longest lag in jumps; by default the cut decides (at most 100).
     confidence : float
-        Of the normal interval from the jackknife.
+        Of the interval.
 
     Returns
     -------
@@ -331,18 +332,17 @@ def correlation_factor(
     lag = limit if maximum_lag is not None else _positive_lags(products.sum(0), pairs.sum(0))
     if lag < 1:
         return Estimate(None, 0.0, np.inf), 0
-    cut = slice(0, lag + 1)
-    value = _summed(products[:, cut].sum(0), pairs[:, cut].sum(0))
+    all_products, all_pairs = products.sum(0), pairs.sum(0)
+    value = _summed(all_products[: lag + 1], all_pairs[: lag + 1])
     if len(ions) < 2:
         return Estimate(value, 0.0, np.inf), lag
-    left_out = np.array(
-        [
-            _summed(products[:, cut].sum(0) - products[k, cut], pairs[:, cut].sum(0) - pairs[k, cut])
-            for k in range(len(ions))
-        ]
-    )
-    error = np.sqrt((len(ions) - 1) * np.mean((left_out - left_out.mean()) ** 2))
-    reach = float(norm.ppf(0.5 + confidence / 2) * error)
+    left_out = []
+    for own_products, own_pairs in zip(products, pairs, strict=True):
+        rest = all_products - own_products, all_pairs - own_pairs
+        cut = lag if maximum_lag is not None else max(1, _positive_lags(*rest))
+        left_out.append(_summed(rest[0][: cut + 1], rest[1][: cut + 1]))
+    error = np.sqrt((len(ions) - 1) * np.var(left_out))
+    reach = float(t.ppf(0.5 + confidence / 2, len(ions) - 1) * error)
     return Estimate(value, max(0.0, value - reach), value + reach), lag
 
 

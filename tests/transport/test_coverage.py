@@ -40,8 +40,8 @@ def persistent_walks(jumps, seed):
     return moved + vibrations(moved.shape, 0.15, 3.0, generator), diffusivity
 
 
-def ensemble_of(*pieces):
-    return Ensemble(1.0, ("Li",), list(pieces), {}, np.eye(3) * 8, 512.0, HOP_A, None, 0.0)
+def ensemble_of(*pieces, neighbour_A=HOP_A):
+    return Ensemble(1.0, ("Li",), list(pieces), {}, np.eye(3) * 8, 512.0, neighbour_A, None, 0.0)
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Answers:
 
 
 @cache
-def answers(walks, jumps):
+def answers(walks, jumps, neighbour_A=HOP_A):
     moved, truth = walks(jumps, seed=11)
     rows = []
     for piece in moved:
-        ensemble = ensemble_of(piece)
+        ensemble = ensemble_of(piece, neighbour_A=neighbour_A)
         found = fit_ensemble(ensemble)
         judged = judge(ensemble, found)
         said = judged.tracer_diffusivity
@@ -113,6 +113,15 @@ def test_what_is_called_a_diffusivity_is_centred(walks, jumps):
     assert found.diffusive.mean() > 0.85, str(found)
     bias, uncertainty = found.bias(found.diffusive)
     assert abs(bias) < 0.03 + uncertainty, f"bias {bias:+.3f} ± {uncertainty:.3f}"
+
+
+@pytest.mark.parametrize("walks", [independent_walks, correlated_walks])
+def test_with_the_hop_distance_from_the_displacements(walks):
+    """Ions are 3 Å apart and hop 2 Å, which nobody said."""
+    found = answers(walks, 100, neighbour_A=3.0)
+    assert 0.92 <= found.covered <= 0.98, str(found)
+    bias, uncertainty = found.bias(found.diffusive)
+    assert abs(bias) < 0.03 + uncertainty, f"bias {bias:+.3f} ± {uncertainty:.3f}, {found}"
 
 
 @pytest.mark.parametrize("walks", [independent_walks, correlated_walks])

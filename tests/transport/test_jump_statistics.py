@@ -164,13 +164,35 @@ def test_back_jumping_walkers_have_the_exact_correlation_factor(back_jump: float
     assert fraction.lower < expected < fraction.upper
 
 
-def test_correlation_factor_intervals_cover_one_as_often_as_they_say() -> None:
-    covered = 0
-    for seed in range(60):
-        _, jumps, _ = walk(300, 30, 0.2, seed=100 + seed)
-        factor, _ = correlation_factor(jumps, maximum_lag=3)
-        covered += factor.lower <= 1.0 <= factor.upper
-    assert covered >= 52
+def jumps_in_a_row(n_ions: int, jumps_per_ion: float, back_jump: float, rng: np.random.Generator) -> Jumps:
+    """Unit jumps of walkers that undo the last one with a probability."""
+    counts = rng.poisson(jumps_per_ion, n_ions)
+    directions = np.empty((n_ions, counts.max()), dtype=int)
+    last = rng.integers(0, 6, n_ions)
+    for k in range(counts.max()):
+        reverse = (last + 3) % 6
+        others = (reverse + 1 + rng.integers(0, 5, n_ions)) % 6
+        last = directions[:, k] = np.where(rng.random(n_ions) < back_jump, reverse, others)
+    number, ion = np.arange(counts.max()), np.repeat(np.arange(n_ions), counts)
+    vectors = AXES[directions[number < counts[:, None]]].astype(float)
+    frames, zero = np.concatenate([number[:n] for n in counts]), np.zeros(len(ion), dtype=int)
+    image = np.zeros((len(ion), 3), dtype=int)
+    return Jumps(ion, zero, zero + 1, image, frames, zero, vectors, zero + 1000, n_ions)
+
+
+@pytest.mark.parametrize(("n_ions", "jumps_per_ion"), [(24, 20), (60, 60)])
+@pytest.mark.parametrize("back_jump", [1 / 6, 0.4, 0.7])
+def test_correlation_factor_intervals_cover_as_often_as_they_say(n_ions, jumps_per_ion, back_jump) -> None:
+    """With the cut that the data choose, which the interval has to carry too."""
+    cosine = -back_jump + (1 - back_jump) / 5
+    exact, rng = (1 + cosine) / (1 - cosine), np.random.default_rng(11)
+    repeats = 120
+    found = [
+        correlation_factor(jumps_in_a_row(n_ions, jumps_per_ion, back_jump, rng))[0] for _ in range(repeats)
+    ]
+    covered = np.mean([factor.lower <= exact <= factor.upper for factor in found])
+    assert covered >= 0.91
+    assert np.mean([factor.value for factor in found]) == pytest.approx(exact, rel=0.12)
 
 
 def hand_made(ions: list[int], vectors: list[list[float]], frames: list[int], n_frames: int = 100) -> Jumps:
