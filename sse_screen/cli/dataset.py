@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sse_screen.cli.labelling import label
 from sse_screen.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from sse_screen.training.labelled import LabelledStructure, LevelOfTheory
 
 app = typer.Typer(
-    help="Sets of labelled structures (extended XYZ): export, import, clean, split, check.",
+    help="Sets of labelled structures (extended XYZ): label, export, import, clean, split, check.",
     no_args_is_help=True,
 )
+
+app.command("label")(label)
 
 File = Annotated[Path, typer.Argument(help="Labelled structures as extended XYZ.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

@@ -91,6 +91,8 @@ class LevelOfTheory(Document):
             parts.append(f"{self.cutoff_eV:g} eV")
         if self.k_point_spacing_per_A is not None:
             parts.append(f"k-spacing {self.k_point_spacing_per_A:g} 1/Å")
+        elif self.cutoff_eV is not None and "k_points" not in dict(self.settings):
+            parts.append("Γ only")
         for name, value in self.settings:
             parts.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
         return ", ".join(parts)

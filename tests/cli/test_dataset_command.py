@@ -88,7 +88,7 @@ def test_another_programs_file_is_imported_with_its_level(tmp_path, database, se
     options += ("--setting", "ISPIN=x")
     result = run("import", path, *options, "--json")
     found = json.loads(result.stdout)
-    assert found["level_of_theory"] == "vasp PBE, 520 eV, EDIFF 1e-05, ISPIN x"
+    assert found["level_of_theory"] == "vasp PBE, 520 eV, Γ only, EDIFF 1e-05, ISPIN x"
     assert found["notes"] == [
         "1 frames: no parent_configuration: all frames of a composition count as one parent"
     ]

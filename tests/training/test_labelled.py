@@ -138,6 +138,8 @@ def test_a_level_is_told_by_all_its_settings_but_no_order():
     for change in ({"functional": "SCAN"}, {"cutoff_eV": 341}, {"settings": {}}, {"code": "vasp"}):
         assert LevelOfTheory(**(LEVEL.model_dump() | change)).identifier != LEVEL.identifier
     assert LEVEL.describe() == "gpaw PBE, 340 eV, k-spacing 0.5 1/Å, occupations fixed, width_eV 0"
+    gamma = LevelOfTheory(code="gpaw", functional="PBE", cutoff_eV=340)
+    assert gamma.describe() == "gpaw PBE, 340 eV, Γ only"
 
 
 def test_levels_are_never_mixed():
