@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from sse_screen.documents.extension import ExtensionRule
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.documents.survey import SurveyTier
@@ -66,6 +67,19 @@ class Dynamics(Section):
     replicas: int = Field(1, ge=1, le=100, description="Runs a temperature, with different seeds")
     minimum_length_A: PositiveFloat = Field(8.0, description="Smallest perpendicular width of the supercell")
     protocol: MolecularDynamicsProtocol = MolecularDynamicsProtocol()
+    extension: ExtensionRule | None = Field(
+        None, description="Until when the runs go on; without it they are as long as the protocol says"
+    )
+    stop_early: bool = Field(True, description="End runs whose framework melts or decomposes")
+
+    @model_validator(mode="after")
+    def _room_to_extend(self) -> Self:
+        if self.extension is not None and self.extension.maximum_ps <= self.protocol.production_ps:
+            raise ValueError(
+                f"extension: maximum_ps {self.extension.maximum_ps:g} leaves nothing: production_ps "
+                f"of the protocol is {self.protocol.production_ps:g}"
+            )
+        return self
 
 
 class Hull(Section):

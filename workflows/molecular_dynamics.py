@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import Flow, Job, Maker, OutputReference, Response, job
 from pymatgen.core import Structure
@@ -33,6 +33,9 @@ from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.workflows.relaxation import RelaxationMaker, composition_fields
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 from sse_screen.workflows.stopping import STOPPING
+
+if TYPE_CHECKING:
+    from sse_screen.workflows.extension import ExtensionMaker
 
 
 @dataclass
@@ -197,6 +200,8 @@ class DiffusionFlowMaker(Maker):
     seed : int
         Seed of the campaign; each run's is derived from it, the crystal, the temperature and the replica, so
         that a campaign that grows keeps the runs it has.
+    extension : ExtensionMaker, optional
+        Decides whether the runs go on; they are as long as the protocol says if left out.
     """
 
     relaxation: RelaxationMaker
@@ -204,6 +209,7 @@ class DiffusionFlowMaker(Maker):
     temperatures_K: tuple[float, ...]
     replicas: int = 1
     seed: int = 1
+    extension: ExtensionMaker | None = None
     name: str = "diffusion"
 
     def make(
@@ -244,17 +250,18 @@ class DiffusionFlowMaker(Maker):
         }
         relaxed: OutputReference = relaxation.output.structure
         jobs: list[Job | Flow] = [relaxation]
-        for temperature_K in sorted(self.temperatures_K, reverse=True):
-            for replica in range(self.replicas):
-                run = self.dynamics.make(
-                    relaxed,
-                    material,
-                    float(temperature_K),
-                    derived_seed(self.seed, material["material_id"], temperature_K, replica),
-                    [relaxation.uuid],
-                )
-                run.name = f"{material_name} {temperature_K:g} K run {replica + 1}"
-                jobs.append(run)
+        inputs = [relaxation.uuid]
+        for temperature_K in sorted(map(float, self.temperatures_K), reverse=True):
+            seeds = [
+                derived_seed(self.seed, material["material_id"], temperature_K, replica)
+                for replica in range(self.replicas)
+            ]
+            runs = [self.dynamics.make(relaxed, material, temperature_K, seed, inputs) for seed in seeds]
+            for number, run in enumerate(runs, 1):
+                run.name = f"{material_name} {temperature_K:g} K run {number}"
+            jobs += runs
+            if self.extension is not None:
+                jobs.append(self.extension.decide(runs, relaxed, material, temperature_K, seeds, inputs))
         return Flow(jobs, name=f"{material_name} {self.name}")
 
 

@@ -153,6 +153,8 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> DiffusionRe
         temperatures_K=material.temperatures_K or dynamics.temperatures_K,
         replicas=dynamics.replicas,
         seed=campaign.seed,
+        extension=dynamics.extension,
+        stop_early=dynamics.stop_early,
     )
 
 

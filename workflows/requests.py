@@ -9,8 +9,10 @@ from pydantic import Field, field_validator
 from pymatgen.core import Structure
 
 from sse_screen.documents.base import Document, PotentialIdentity
+from sse_screen.documents.extension import ExtensionRule
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import RelaxationProtocol
+from sse_screen.workflows.extension import ExtensionMaker
 from sse_screen.workflows.molecular_dynamics import DiffusionFlowMaker, MolecularDynamicsMaker
 from sse_screen.workflows.relaxation import RelaxationMaker
 
@@ -38,6 +40,8 @@ class DiffusionRequest(_Request):
     temperatures_K: list[float]
     replicas: int
     seed: int
+    extension: ExtensionRule | None = None
+    stop_early: bool = True
 
     def flow(self, potential: PotentialIdentity) -> Flow:
         """Compose the flow.
@@ -52,9 +56,13 @@ class DiffusionRequest(_Request):
         Flow
             Relaxation and runs.
         """
+        dynamics = MolecularDynamicsMaker(
+            potential, self.dynamics, self.minimum_length_A, stop_early=self.stop_early
+        )
         maker = DiffusionFlowMaker(
             relaxation=RelaxationMaker(potential, self.relaxation),
-            dynamics=MolecularDynamicsMaker(potential, self.dynamics, self.minimum_length_A),
+            dynamics=dynamics,
+            extension=None if self.extension is None else ExtensionMaker(dynamics, self.extension),
             temperatures_K=tuple(self.temperatures_K),
             replicas=self.replicas,
             seed=self.seed,

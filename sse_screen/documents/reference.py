@@ -19,6 +19,7 @@ from sse_screen.documents.base import (
     Quantity,
 )
 from sse_screen.documents.dataset import DatasetOutput
+from sse_screen.documents.extension import ExtensionDecisionOutput
 from sse_screen.documents.label import Label, LabelBatchOutput
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, RelaxationOutput
@@ -37,6 +38,7 @@ OUTPUTS: tuple[type[BaseModel], ...] = (
     LabelBatchOutput,
     DatasetOutput,
     SnapshotsOutput,
+    ExtensionDecisionOutput,
 )
 SHARED: tuple[type[BaseModel], ...] = (Quantity, PotentialIdentity, BlobReference, InputReference, Label)
 _NAMES = {str: "text", int: "integer", float: "number", bool: "flag", datetime: "date", Any: "any"}
