@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sse_screen.documents.base import Document
 
 
-class Section(BaseModel):
-    """Base of the sections of a campaign file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid")
+class Section(Document):
+    """Base of the sections of a campaign file: unknown keys are refused; jobs can carry them."""
 
 
 class CrystalSource(Section):

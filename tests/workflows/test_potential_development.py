@@ -1,14 +1,14 @@
 """From a composition space to a potential in production, for real: CHGNet taught by its r2SCAN sister."""
 
 import pytest
-from jobflow import run_locally
 
-from sse_screen.database.blobs import BlobStore
-from sse_screen.database.stores import OUTPUTS, job_store
+from sse_screen.database.stores import OUTPUTS, launchpad
 from sse_screen.exceptions import InputError
 from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.launching import launch_workers
+from sse_screen.workflows.monitoring import failures
 from sse_screen.workflows.planning import plan_campaign
-from sse_screen.workflows.runtime import calculator_of, worker
+from sse_screen.workflows.submission import submit_plan
 
 SHORT = {"time_step_fs": 2.0, "equilibration_ps": 0.02, "production_ps": 0.12, "frame_interval_fs": 10.0}
 PURE = {"prototype": "licl"}
@@ -18,14 +18,6 @@ MIXED = {
     "repeat": [2, 1, 1],
     "substitute": {"Cl": {"Cl": 0.5, "Br": 0.5}},
 }
-
-
-@pytest.fixture(autouse=True)
-def _fresh_worker(settings_environment):
-    worker.cache_clear()
-    calculator_of.cache_clear()
-    yield
-    worker.cache_clear()
 
 
 def campaign(**changes) -> Campaign:
@@ -56,8 +48,9 @@ def campaign(**changes) -> Campaign:
 def test_the_whole_way(database, settings_environment):
     plan = plan_campaign(campaign())
     assert plan.development.estimate.n_labels == 12
-    (flow,) = plan.ready_flows(BlobStore(database).put)
-    run_locally(flow, store=job_store(settings_environment), ensure_success=True)
+    pad = launchpad(settings_environment)
+    submit_plan(plan, database, pad)
+    assert launch_workers(settings_environment, pad, 1, lambda *_: None) == 0, failures(pad)
     outputs = {}
     for document in database[OUTPUTS].find({}, {"output": 1, "uuid": 1}):
         outputs.setdefault(document["output"]["kind"], []).append(document["output"])
