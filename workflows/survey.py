@@ -262,9 +262,10 @@ class SurveyMaker(Maker):
         spent = sum(run.total_time_s for run in finished) / SECONDS_PER_HOUR
         settle(worker().database, self.survey, budget_entry(material["material_id"], tier), spent)
         found = _conductivities(finished)
-        lost = (
-            f"; {len(runs) - len(finished)} of {len(runs)} runs failed" if len(finished) < len(runs) else ""
-        )
+        lost = ""
+        if len(finished) < len(runs):
+            why = failure_reason(launchpad(get_settings()), uuids)
+            lost = f"; {len(runs) - len(finished)} of {len(runs)} runs failed: {why}"
         shared: dict[str, Any] = {
             "conductivities": found,
             "core_hours": spent,

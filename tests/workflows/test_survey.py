@@ -18,8 +18,8 @@ from sse_screen.workflows.survey_planning import plan_survey
 from sse_screen.workflows.survey_status import survey_status
 
 
-def tier(*temperatures_K, promote=None, production_ps=0.6):
-    protocol = {"equilibration_ps": 0.1, "production_ps": production_ps}
+def tier(*temperatures_K, promote=None, production_ps=0.6, time_step_fs=2.0):
+    protocol = {"equilibration_ps": 0.1, "production_ps": production_ps, "time_step_fs": time_step_fs}
     return {"temperatures_K": list(temperatures_K), "protocol": protocol, "promote": promote}
 
 
@@ -47,7 +47,7 @@ def survey(folder, **changes):
         "maximum_supercell_atoms": 30,
         "tiers": [
             tier(1500, promote={"minimum_conductivity_S_per_cm": 0.01, "certainty": "possible"}),
-            tier(1500, 1000, 1200, production_ps=0.8),
+            tier(1500, 1000, 10000, production_ps=1.6, time_step_fs=5.0),  # the hottest must explode
         ],
     }
     return Campaign.model_validate({"name": "small-survey", "survey": content | changes})
@@ -119,7 +119,7 @@ def test_a_survey_runs_through_its_tiers_whatever_fails(folder, database, settin
     broken = next(flow for flow in plan.flows if flow.name.startswith("licl"))
     broken.jobs[0].function_args = (*broken.jobs[0].function_args, "too", "many", "arguments")
     submit_plan(plan, database, pad)
-    assert launch_workers(settings_environment, pad, 1, lambda _counts: None) == 1
+    failed = launch_workers(settings_environment, pad, 1, lambda _counts: None)
     assert counts_by_state(pad).get("WAITING", 0) == 0
     decisions = [d["output"] for d in database[OUTPUTS].find({"output.kind": "survey_decision"})]
     way = {(d["material_name"], d["tier"]): d for d in decisions}
@@ -130,7 +130,10 @@ def test_a_survey_runs_through_its_tiers_whatever_fails(folder, database, settin
     assert "reached" in promoted["reason"]
     assert promoted["next_tier_core_hours"] > 2 * promoted["core_hours"]  # three times the runs, each longer
     assert last["action"] == "finished"
-    assert [c["temperature_K"] for c in last["conductivities"]] == [1500, 1200, 1000]
+    assert "1 of 3 runs failed" in last["reason"]
+    assert "exploded" in last["reason"]
+    assert [c["temperature_K"] for c in last["conductivities"]] == [1500, 1000]
+    assert failed == 1 + sum("1 of 3 runs failed" in d["reason"] for d in decisions)
     priorities = {
         f["name"]: f["spec"]["_priority"] for f in pad.fireworks.find({"spec._priority": {"$ne": None}})
     }
