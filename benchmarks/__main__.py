@@ -31,6 +31,7 @@ BENCHMARKS = {
     "workers": "worker processes through the whole platform",
     "transport": "diffusivity and jumps, against pymatgen-analysis-diffusion, kinisi, GEMDAT",
     "orderings": "orderings of disordered crystals, against bsym",
+    "disorder": "submission and builders of 70,000 orderings",
     "hulls": "convex hulls, against pymatgen",
     "api": "answer times of the API at 100,000 documents",
     "builds": "builders that have nothing to do, at 20,000 runs",

@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+
+from benchmarks.comparison import Comparison, Result
 
 BATCH_SIZE = 500
 TEMPERATURES_K = (300.0, 1500.0)
@@ -241,13 +244,15 @@ def build(collection: str) -> dict[str, Any]:
     return {"what": f"build {collection}", "n": report.built, "seconds": seconds, "peak_MB": peak_MB}
 
 
-def measure(n_batches: int) -> Iterator[dict[str, Any]]:
+def measure(n_batches: int, *, with_submission: bool = True) -> Iterator[dict[str, Any]]:
     """Run all parts in processes of their own on a private database.
 
     Parameters
     ----------
     n_batches : int
         Batches of 500 synthetic results.
+    with_submission : bool
+        Submit the whole list of orderings as well.
 
     Yields
     ------
@@ -265,7 +270,8 @@ def measure(n_batches: int) -> Iterator[dict[str, Any]]:
         server.start()
         try:
             environment = os.environ | settings.environment()
-            for call in ("submit()", f"store_results({n_batches})", *(f"build({c!r})" for c in COLLECTIONS)):
+            calls = [f"store_results({n_batches})", *(f"build({c!r})" for c in COLLECTIONS)]
+            for call in ["submit()", *calls] if with_submission else calls:
                 code = f"import json\nfrom benchmarks.disorder import *\nprint(json.dumps({call}))"
                 done = subprocess.run(
                     [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
@@ -277,6 +283,32 @@ def measure(n_batches: int) -> Iterator[dict[str, Any]]:
                     yield found
         finally:
             server.stop()
+
+
+def run(console: Console, *, quick: bool = False) -> Result:
+    """Measure for the table of all benchmarks.
+
+    Parameters
+    ----------
+    console : Console
+        Where progress goes.
+    quick : bool
+        One batch of synthetic results and no submission, instead of 71,000 orderings.
+
+    Returns
+    -------
+    Result
+        Seconds, and peak memory where a builder of its own process was measured.
+    """
+    rows, comparisons = [], []
+    for found in measure(1 if quick else 142, with_submission=not quick):
+        rows.append(found)
+        console.print(f"  {found['what']}: {found['n']} in {found['seconds']:.1f} s")
+        what = f"{found['what']}, {found['n']} {'jobs' if found['what'] == 'submit' else 'documents'}"
+        comparisons.append(Comparison(what, "s", found["seconds"]))
+        if "peak_MB" in found:
+            comparisons.append(Comparison(f"{what}: peak memory", "MB", found["peak_MB"]))
+    return Result(comparisons, {"rows": rows})
 
 
 def main() -> None:
