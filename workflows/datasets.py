@@ -88,48 +88,55 @@ class DatasetMaker(Maker):
         )
 
         def compute(_folder: Path) -> DatasetOutput:
-            started = time.perf_counter()
-            found = {
-                label.label_sha256: label
-                for reference in packed
-                for label in unpack_labels(worker().blobs.get(reference.sha256))
-            }
-            frames = {name: label.to_labelled() for name, label in sorted(found.items())}
-            everything = Dataset(tuple(frames.values()))
-            cleaned = clean(everything, self.rules)
-            if not cleaned.kept:
-                raise InputError(f"{dataset_name}: cleaning rejected all {len(frames)} labels")
-            dataset = Dataset(cleaned.kept)
-            rejected = [rejection.structure for rejection in cleaned.rejected]
-            return DatasetOutput(
-                calculation_key=key,
-                name=dataset_name,
-                dataset_sha256=dataset.dataset_hash,
-                level_of_theory=dataset.level_of_theory,
-                level_identifier=dataset.level_of_theory.identifier,
-                elements=list(dataset.elements),
-                chemical_system="-".join(dataset.elements),
-                parents=dataset.parents,
-                n_labels=len(dataset),
-                rules=self.rules,
-                rejected=[
-                    RejectedLabel(
-                        label_sha256=rejection.structure.content_hash,
-                        source=rejection.structure.source,
-                        rule=rejection.rule,
-                        reason=rejection.reason,
-                    )
-                    for rejection in cleaned.rejected
-                ],
-                notes=list(cleaned.notes),
-                packed=_store(found, dataset),
-                packed_rejected=_store(found, rejected) if rejected else None,
-                inputs=inputs or [],
-                total_time_s=time.perf_counter() - started,
-                versions=versions(),
-            )
+            return _cleaned(key, dataset_name, packed, self.rules, inputs or [])
 
         return once(key, DatasetOutput, compute)
+
+
+def _cleaned(
+    key: str, dataset_name: str, packed: list[BlobReference], rules: CleaningRules, inputs: list[str]
+) -> DatasetOutput:
+    """Clean packed labels and store what was kept and what was not."""
+    started = time.perf_counter()
+    found = {
+        label.label_sha256: label
+        for reference in packed
+        for label in unpack_labels(worker().blobs.get(reference.sha256))
+    }
+    frames = {name: label.to_labelled() for name, label in sorted(found.items())}
+    everything = Dataset(tuple(frames.values()))
+    cleaned = clean(everything, rules)
+    if not cleaned.kept:
+        raise InputError(f"{dataset_name}: cleaning rejected all {len(frames)} labels")
+    dataset = Dataset(cleaned.kept)
+    rejected = [rejection.structure for rejection in cleaned.rejected]
+    return DatasetOutput(
+        calculation_key=key,
+        name=dataset_name,
+        dataset_sha256=dataset.dataset_hash,
+        level_of_theory=dataset.level_of_theory,
+        level_identifier=dataset.level_of_theory.identifier,
+        elements=list(dataset.elements),
+        chemical_system="-".join(dataset.elements),
+        parents=dataset.parents,
+        n_labels=len(dataset),
+        rules=rules,
+        rejected=[
+            RejectedLabel(
+                label_sha256=rejection.structure.content_hash,
+                source=rejection.structure.source,
+                rule=rejection.rule,
+                reason=rejection.reason,
+            )
+            for rejection in cleaned.rejected
+        ],
+        notes=list(cleaned.notes),
+        packed=_store(found, dataset),
+        packed_rejected=_store(found, rejected) if rejected else None,
+        inputs=inputs,
+        total_time_s=time.perf_counter() - started,
+        versions=versions(),
+    )
 
 
 @dataclass

@@ -75,8 +75,7 @@ class SnapshotMaker(Maker):
         Raises
         ------
         InputError
-            If a run has too few frames, fewer structures than batches are left, or farthest points are
-            wanted without a descriptor.
+            If a run has too few frames, or fewer structures than batches are left.
         """
         finished = [MolecularDynamicsOutput.model_validate(run) for run in runs]
         descriptor = self.descriptor if self.protocol.method == "farthest_point" else None

@@ -52,9 +52,7 @@ def label(
 ) -> None:
     """Label strained and rattled copies of a crystal, or frames of a trajectory.
 
-    A run that was stopped goes on when it is started again with the same seed.
-
-    For example:
+    Started again with the same seed, a stopped run goes on. For example:
 
     sse-screen dataset label licl --code gpaw --cutoff-eV 300 --frames 30 --rattle 0.1 --seed 1
     --output licl.extxyz

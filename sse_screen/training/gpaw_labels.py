@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,7 +112,41 @@ def label_with_gpaw(
     """
     gpaw = _gpaw()
     mesh = k_point_mesh(atoms.cell.array, settings.k_point_spacing_per_A)
-    calculator = gpaw.GPAW(
+    calculator = _calculator(gpaw, settings, mesh, log_file)
+    with _clear_errors(gpaw, f"{atoms.get_chemical_formula()} ({source})", settings.maximum_steps):
+        label = label_with_calculator(
+            atoms,
+            calculator,
+            lambda: _level(settings, calculator),
+            parent_configuration=parent_configuration,
+            source=source,
+            code_version=gpaw.__version__,
+            k_points=mesh,
+        )
+    return label.model_copy(update={"n_electronic_steps": int(calculator.get_number_of_iterations())})
+
+
+@contextmanager
+def _clear_errors(gpaw: Any, name: str, maximum_steps: int) -> Iterator[None]:
+    """Turn GPAW's errors into ours."""
+    try:
+        with warnings.catch_warnings():
+            # what matters is whether it converges, and that is checked
+            warnings.filterwarnings("ignore", message="libxc should be compiled with --disable-fhc")
+            yield
+    except gpaw.ConvergenceError as error:
+        raise UnconvergedError(
+            f"{name}: GPAW did not converge in {maximum_steps} electronic steps, so there is no label; look "
+            "for atoms too near to one another, or raise maximum_steps"
+        ) from error
+    except FileNotFoundError as error:
+        raise LabellingError(f"{name}: {str(error).splitlines()[0]}") from error
+    except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
+        raise LabellingError(f"{name}: GPAW failed ({type(error).__name__}: {error})") from error
+
+
+def _calculator(gpaw: Any, settings: GpawSettings, mesh: tuple[int, int, int], log_file: Path | None) -> Any:
+    return gpaw.GPAW(
         mode=gpaw.PW(settings.cutoff_eV),
         xc=_FUNCTIONALS[settings.functional],
         kpts={"size": mesh, "gamma": True},
@@ -124,37 +160,12 @@ def label_with_gpaw(
         txt=None if log_file is None else str(log_file),
     )
 
-    def level() -> LevelOfTheory:
-        setups = {(s.symbol, Path(s.filename).name.split(".gz")[0], s.fingerprint) for s in calculator.setups}
-        names = tuple(" ".join(setup) for setup in setups)
-        return settings.level_of_theory.model_copy(update={"pseudopotentials": tuple(sorted(names))})
 
-    formula = atoms.get_chemical_formula()
-    try:
-        with warnings.catch_warnings():
-            # what matters is whether it converges, and that is checked
-            warnings.filterwarnings("ignore", message="libxc should be compiled with --disable-fhc")
-            label = label_with_calculator(
-                atoms,
-                calculator,
-                level,
-                parent_configuration=parent_configuration,
-                source=source,
-                code_version=gpaw.__version__,
-                k_points=mesh,
-            )
-    except gpaw.ConvergenceError as error:
-        raise UnconvergedError(
-            f"{formula} ({source}): GPAW did not converge in {settings.maximum_steps} electronic steps, "
-            "so there is no label; look for atoms too near to one another, or raise maximum_steps"
-        ) from error
-    except FileNotFoundError as error:
-        raise LabellingError(f"{formula} ({source}): {str(error).splitlines()[0]}") from error
-    except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
-        raise LabellingError(
-            f"{formula} ({source}): GPAW failed ({type(error).__name__}: {error})"
-        ) from error
-    return label.model_copy(update={"n_electronic_steps": int(calculator.get_number_of_iterations())})
+def _level(settings: GpawSettings, calculator: Any) -> LevelOfTheory:
+    """Add the PAW data sets that a calculation used, by file name and hash."""
+    used = {(s.symbol, Path(s.filename).name.split(".gz")[0], s.fingerprint) for s in calculator.setups}
+    names = tuple(sorted(" ".join(setup) for setup in used))
+    return settings.level_of_theory.model_copy(update={"pseudopotentials": names})
 
 
 def _gpaw() -> Any:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from sse_screen.documents.base import Document, PotentialIdentity
@@ -175,24 +175,8 @@ def label_with_calculator(
     LabellingError
         If the result is not finite or the calculator gives no forces.
     """
-    from ase.calculators.calculator import PropertyNotImplementedError
-
-    crystal = atoms.copy()
-    crystal.calc = calculator
     started = time.process_time()
-    at_zero = float(crystal.get_potential_energy())
-    try:
-        energy = float(crystal.get_potential_energy(force_consistent=True))
-    except PropertyNotImplementedError:
-        energy = at_zero
-    try:
-        forces = crystal.get_forces()
-    except PropertyNotImplementedError as error:
-        raise LabellingError(f"{level}: gives no forces, so no label") from error
-    try:
-        stress = crystal.get_stress(voigt=False)
-    except PropertyNotImplementedError:
-        stress = None
+    energy, at_zero, forces, stress = _evaluate(atoms, calculator)
     cost = time.process_time() - started
     labelled = LabelledStructure(
         species=tuple(atoms.symbols),
@@ -200,7 +184,7 @@ def label_with_calculator(
         cell=atoms.cell.array,
         energy_eV=energy,
         forces_eV_per_A=forces,
-        stress_eV_per_A3=None if stress is None else (stress + stress.T) / 2,
+        stress_eV_per_A3=stress,
         level_of_theory=level() if callable(level) else level,
         parent_configuration=parent_configuration,
         source=source,
@@ -212,6 +196,31 @@ def label_with_calculator(
         k_points=k_points,
         cpu_time_s=cost,
     )
+
+
+def _evaluate(
+    atoms: Atoms, calculator: Calculator
+) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64] | None]:
+    """Give free energy, energy at no smearing, forces, and the stress where there is one."""
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    crystal = atoms.copy()
+    crystal.calc = calculator
+    at_zero = float(crystal.get_potential_energy())
+    try:
+        energy = float(crystal.get_potential_energy(force_consistent=True))
+    except PropertyNotImplementedError:
+        energy = at_zero
+    try:
+        forces = crystal.get_forces()
+    except PropertyNotImplementedError as error:
+        name = type(calculator).__name__
+        raise LabellingError(f"calculator {name}: gives no forces, so no label") from error
+    try:
+        stress = crystal.get_stress(voigt=False)
+    except PropertyNotImplementedError:
+        return energy, at_zero, forces, None
+    return energy, at_zero, forces, (stress + stress.T) / 2
 
 
 def _setting(value: Any) -> str | float | bool:
