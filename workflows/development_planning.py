@@ -160,9 +160,9 @@ def estimate_development(section: PotentialDevelopment, crystals: list[Structure
     DevelopmentEstimate
         Labels by a potential are counted as free.
     """
-    asked = section.snapshots
+    asked = section.dynamics
     cells = [supercell_with_minimum_length(crystal, asked.minimum_length_A) for crystal in crystals]
-    n_labels = section.n_runs * asked.n_snapshots
+    n_labels = section.n_runs * section.snapshots.structures_per_run
     n_atoms = sum(map(len, cells)) / len(cells)
     dynamics_s = section.n_runs * asked.protocol.n_steps * n_atoms * MS_PER_ATOM_AND_STEP / 1000
     label_s = 0.0
@@ -212,7 +212,7 @@ def _check_budget(section: PotentialDevelopment, estimate: DevelopmentEstimate) 
     if limit.calculations is not None and estimate.n_labels > limit.calculations:
         raise InputError(
             f"budget.calculations {limit.calculations}: the section asks for {estimate.n_labels} labels "
-            "(selection.n_orderings x snapshots.temperatures_K x snapshots.n_snapshots)"
+            "(selection.n_orderings x dynamics.temperatures_K x snapshots.frames)"
         )
     if limit.core_hours is not None and hours > limit.core_hours:
         raise InputError(f"budget.core_hours {limit.core_hours:g}: {estimate.describe()}")

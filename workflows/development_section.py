@@ -10,6 +10,7 @@ from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.potential_gates import GateProtocol
 from sse_screen.documents.training import SplitProtocol, TrainingProtocol
 from sse_screen.training.gpaw_labels import GpawSettings
+from sse_screen.training.sampling import SamplingProtocol
 from sse_screen.training.vasp_labels import VaspSettings
 from sse_screen.workflows.crystal_source import CrystalSource, Section
 
@@ -21,8 +22,8 @@ class Selection(Section):
     temperature_K: PositiveFloat = Field(800.0, description="Of the weights; E_hull counts per formula unit")
 
 
-class Snapshots(Section):
-    """Structures to label from molecular dynamics of the chosen orderings with the parent potential."""
+class SamplingRuns(Section):
+    """Molecular dynamics of the chosen orderings with the parent potential, to take snapshots of."""
 
     temperatures_K: list[PositiveFloat] = Field([800.0], min_length=1)
     protocol: MolecularDynamicsProtocol = Field(
@@ -32,8 +33,6 @@ class Snapshots(Section):
         description="What is before the production is never sampled",
     )
     minimum_length_A: PositiveFloat = Field(5.0, description="Smallest perpendicular width of the cell")
-    n_snapshots: int = Field(30, ge=1, description="Random frames of a run")
-    largest_strain: float = Field(0.03, ge=0, le=0.2, description="Frames are strained at random up to it")
 
 
 class GpawLabels(Section):
@@ -85,7 +84,8 @@ class PotentialDevelopment(Section):
     maximum_orderings: int = Field(50, ge=1, description="Of a composition; above it a sample is drawn")
     exclusion_radius_A: float = Field(0.0, ge=0, description="Shortest distance of two ions")
     selection: Selection = Selection()
-    snapshots: Snapshots = Snapshots()
+    dynamics: SamplingRuns = SamplingRuns()
+    snapshots: SamplingProtocol = SamplingProtocol()
     labels: Labels = GpawLabels()
     training: TrainingProtocol = TrainingProtocol()
     split: SplitProtocol = SplitProtocol()
@@ -111,4 +111,4 @@ class PotentialDevelopment(Section):
     @property
     def n_runs(self) -> int:
         """Sampling runs that the section asks for, when there are so many orderings."""
-        return self.selection.n_orderings * len(self.snapshots.temperatures_K)
+        return self.selection.n_orderings * len(self.dynamics.temperatures_K)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jobflow import Flow, Job, Maker, Response, job
+from jobflow import Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
 from sse_screen.documents.base import PotentialIdentity, content_hash
@@ -56,14 +56,14 @@ class SnapshotMaker(Maker):
 
     @job
     def make(
-        self, runs: list[MolecularDynamicsOutput | dict[str, Any]], inputs: list[str] | None = None
+        self, runs: list[MolecularDynamicsOutput | dict[str, Any] | None], inputs: list[str] | None = None
     ) -> Response[SnapshotsOutput]:
         """Take snapshots.
 
         Parameters
         ----------
         runs : list of MolecularDynamicsOutput
-            Finished runs.
+            Finished runs; None for one that failed.
         inputs : list of str, optional
             uuids of their jobs.
 
@@ -77,7 +77,9 @@ class SnapshotMaker(Maker):
         InputError
             If a run has too few frames, or fewer structures than batches are left.
         """
-        finished = [MolecularDynamicsOutput.model_validate(run) for run in runs]
+        finished = [MolecularDynamicsOutput.model_validate(run) for run in runs if run is not None]
+        if not finished:
+            raise InputError(f"none of {len(runs)} runs finished: there is nothing to sample")
         descriptor = self.descriptor if self.protocol.method == "farthest_point" else None
         key = content_hash(
             {
@@ -205,13 +207,15 @@ class LabelledSnapshotsFlowMaker(Maker):
                     run = self.dynamics.make(structure, material, float(temperature_K), int(named[:8], 16))
                     run.name = f"{name} {temperature_K:g} K run {replica + 1}"
                     runs.append(run)
-        taken = self.snapshots.make([run.output for run in runs], [run.uuid for run in runs])
+        taken: Job = self.snapshots.make([run.output for run in runs], [run.uuid for run in runs])
+        taken.config = JobConfig(on_missing_references=OnMissing.NONE)  # a run that failed stops no other
         labelled: list[Job] = []
         for number in range(self.snapshots.batches):
             made: Any = self.labels.make(taken.output.batches[number], [taken.uuid])
             made.name = f"{self.labels.name} {number + 1} of {self.snapshots.batches}"
             labelled.append(made)
-        cleaned = self.dataset.make(
+        cleaned: Job = self.dataset.make(
             self.name, [made.output.packed for made in labelled], [made.uuid for made in labelled]
         )
+        cleaned.config = JobConfig(on_missing_references=OnMissing.NONE)
         return Flow([*runs, taken, *labelled, cleaned], cleaned.output, name=self.name)

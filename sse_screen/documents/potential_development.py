@@ -36,18 +36,6 @@ class LabellingSelection(Document):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-class SnapshotBatch(Document):
-    """Frames of one run, strained, to be labelled."""
-
-    kind: Literal["snapshots"] = "snapshots"
-    calculation_key: str = Field(description="Hash of trajectory, number, strain and seed")
-    batch: BlobReference = Field(description="The structures, packed")
-    n_structures: int = Field(description="How many", json_schema_extra={"unit": "1"})
-    seed: int = Field(description="Seed of frames and strains")
-    inputs: list[str] = Field(default_factory=list, description="uuid of the run")
-    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
-
-
 class DevelopmentOutcome(Document):
     """The end of a potential's development: whether production runs were started with it, and why."""
 

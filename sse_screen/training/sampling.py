@@ -19,7 +19,7 @@ from sse_screen.documents.base import Document
 from sse_screen.documents.label import UnlabelledStructure
 from sse_screen.exceptions import InputError
 from sse_screen.structures.distortions import random_strain, rattle
-from sse_screen.thermodynamics.boltzmann_selection import boltzmann_selection, gumbel_top_k
+from sse_screen.thermodynamics.boltzmann_selection import boltzmann_draw, boltzmann_selection
 from sse_screen.thermodynamics.composition_space import (
     EnergyBasis,
     HullEntry,
@@ -29,7 +29,6 @@ from sse_screen.thermodynamics.composition_space import (
     single_level_of_theory,
 )
 from sse_screen.thermodynamics.hull import lowest_entries
-from sse_screen.thermodynamics.partition_function import BOLTZMANN_eV_per_K
 from sse_screen.training.cleaning import minimum_distance_A
 
 if TYPE_CHECKING:
@@ -463,9 +462,14 @@ def select_orderings(
     else:  # one composition has no hull: its lowest ordering takes the place of one
         _check(len(entries), n_selected)
         above = (energies - energies.min()) * space.per(basis)
-        weights = -above / (BOLTZMANN_eV_per_K * temperature_K)
-        weights[np.argmin(energies)] = np.inf
-        chosen = np.sort(gumbel_top_k(weights, n_selected, rng))
+        chosen = boltzmann_draw(
+            above,
+            space.fractions,
+            basis=basis,
+            temperature_K=temperature_K,
+            n_selected=n_selected,
+            rng=rng,
+        ).indices
     return [str(entries[i].entry_id) for i in chosen]
 
 
