@@ -16,7 +16,8 @@ from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDo
 from sse_screen.exceptions import InputError
 from sse_screen.structures.orderings import merge_relaxed
 from sse_screen.thermodynamics.partition_function import Convention
-from sse_screen.thermodynamics.vibrations import DensityOfStates
+from sse_screen.thermodynamics.sampling_error import noise_from_repeats
+from sse_screen.thermodynamics.vibrations import DensityOfStates, harmonic_thermodynamics
 
 Parent = tuple[str, str, str]
 
@@ -25,7 +26,8 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
     """Build ``configurational_free_energy``: one document a parent, class, level of theory and temperature.
 
     All batches of a parent are merged, each ordering counted once. Parameters are the keyword arguments of
-    :meth:`ConfigurationalFreeEnergyDoc.from_configurations`: ``noise_eV_per_cell``, ``seed``. Both
+    :meth:`ConfigurationalFreeEnergyDoc.from_configurations`: ``noise_eV_per_cell``, ``seed``; the noise of
+    free energies with vibrations is estimated from runs at other temperatures where it is not given. Both
     conventions are always built, side by side.
     """
 
@@ -116,6 +118,9 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         kept = sum(ordering.degeneracy for ordering in orderings.values()) / found_labelled if moved else 1
         # The published convention counts every symmetry-unique ordering once.
         total = "n_unique_total" if key["convention"] == "per_atom" else "n_labelled_total"
+        parameters = dict(self.parameters)
+        if key["with_vibrations"] and "noise_eV_per_cell" not in parameters:
+            parameters["noise_eV_per_cell"] = self._noise(key["temperature_K"], everything, set(orderings))
         document = ConfigurationalFreeEnergyDoc.from_configurations(
             list(orderings.values()),
             parent=key["parent"],
@@ -128,7 +133,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             total_orderings=None if complete else first[total] * kept,
             convention=key["convention"],
             densities=self._densities(key["temperature_K"], everything) if key["with_vibrations"] else None,
-            **self.parameters,
+            **parameters,
         )
         warnings = list(document.warnings) + moved
         if missing > 0 and not sampled:
@@ -151,18 +156,45 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
     def _densities(
         self, temperature_K: float, outputs: list[dict[str, Any]]
     ) -> Iterator[tuple[str, DensityOfStates]]:
-        """Give every run's density of states once, batch after batch."""
-        seen: set[str] = set()
+        """Give the density of states of every run at a temperature."""
+        for result, document in self._documents(outputs):
+            if result["temperature_K"] == temperature_K:
+                yield result["configuration_id"], document.density
+
+    def _noise(self, temperature_K: float, outputs: list[dict[str, Any]], names: set[str]) -> float | None:
+        """Estimate the error of one F_i from what runs at another temperature say of the same orderings.
+
+        In a harmonic crystal runs of all temperatures have one density of states; what they differ by beside
+        a common shift is that a short run does not share its energy equally among the modes.
+        """
+        other = {r["temperature_K"] for o in outputs if o["kind"] == "vibration_batch" for r in o["results"]}
+        nearest = min(other - {temperature_K}, key=lambda t: abs(t - temperature_K), default=None)
+        found: dict[float, dict[str, float]] = {temperature_K: {}}
+        if nearest is None:
+            return None
+        found[nearest] = {}
+        for result, document in self._documents(outputs):
+            name, run_at = result["configuration_id"], result["temperature_K"]
+            if name in names and run_at in found and result["usable"]:
+                found[run_at][name] = harmonic_thermodynamics(document.density, temperature_K).free_energy_eV
+        both = sorted(found[temperature_K].keys() & found[nearest].keys())
+        return noise_from_repeats([found[temperature_K][n] for n in both], [found[nearest][n] for n in both])
+
+    def _documents(
+        self, outputs: list[dict[str, Any]]
+    ) -> Iterator[tuple[dict[str, Any], VibrationalFreeEnergyDoc]]:
+        """Give every run's result and document once, batch after batch."""
+        seen: set[tuple[str, float]] = set()
         for output in outputs:
             if output["kind"] != "vibration_batch":
                 continue
             lines = unpack_documents(BlobStore(self.database).get(output["documents"]["sha256"]))
             numbered = [r for r in output["results"] if r["free_energy_eV_per_cell"] is not None]
             for result, line in zip(numbered, lines, strict=True):
-                name = result["configuration_id"]
-                if result["temperature_K"] == temperature_K and name not in seen:
-                    seen.add(name)
-                    yield name, VibrationalFreeEnergyDoc.model_validate_json(line).density
+                run = (result["configuration_id"], result["temperature_K"])
+                if run not in seen:
+                    seen.add(run)
+                    yield result, VibrationalFreeEnergyDoc.model_validate_json(line)
 
 
 def _key(parent: Parent, temperature_K: float, convention: str, *, with_vibrations: bool) -> dict[str, Any]:

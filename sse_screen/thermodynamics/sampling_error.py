@@ -24,6 +24,7 @@ MINIMUM_EFFECTIVE_SAMPLE = 100.0
 
 MAXIMUM_NOISE_IN_kT = 2.0
 """Noise beyond which the order of the orderings is not known."""
+_FEWEST_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,27 @@ def noise_correction(
     return NoiseCorrection(
         -(noise_eV_per_cell**2) / (2.0 * thermal), ratio, ratio <= MAXIMUM_NOISE_IN_kT, tuple(reasons)
     )
+
+
+def noise_from_repeats(first_eV_per_cell: ArrayLike, second_eV_per_cell: ArrayLike) -> float | None:
+    """Estimate the error of one configuration's energy from two independent values for each of several.
+
+    A difference common to all of them (runs of another temperature) is no noise and is taken out.
+
+    Parameters
+    ----------
+    first_eV_per_cell, second_eV_per_cell : array_like
+        Two values (n_configurations,) with errors of the same size.
+
+    Returns
+    -------
+    float or None
+        Standard deviation of one value; None for fewer than five configurations.
+    """
+    differences = np.asarray(first_eV_per_cell, dtype=float) - np.asarray(second_eV_per_cell, dtype=float)
+    if differences.size < _FEWEST_REPEATS:
+        return None
+    return float(differences.std(ddof=1) / np.sqrt(2.0))
 
 
 def kde_free_energy(

@@ -14,6 +14,7 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.vibration_batch import pack_documents
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
+from sse_screen.thermodynamics.vibrations import harmonic_thermodynamics
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "documents"))
 
@@ -155,6 +156,40 @@ def spectra(database):
         update = {"modes_by_species": {"Li": modes.tolist()}, "target_temperature_K": 300.0}
         documents.append(document.model_copy(update=update).model_dump_json())
     return BlobStore(database).put(pack_documents(documents))
+
+
+def test_noise_comes_from_runs_at_another_temperature(database):
+    """Runs of eight orderings at two temperatures, whose modes are off by random factors in frequency."""
+    rng = np.random.default_rng(0)
+    _, trajectory = oscillating(600)
+    template = VibrationalFreeEnergyDoc.from_trajectory(trajectory, **ARGUMENTS)
+    names = [f"y{i}" for i in range(8)]
+    results, documents, sums = [], [], {300.0: [], 400.0: []}
+    for temperature_K, found in sums.items():
+        for name in names:
+            node = int(rng.integers(60, 100))
+            modes = np.zeros(120)
+            modes[node] = 33.0
+            update = {"modes_by_species": {"Li": modes.tolist()}, "target_temperature_K": temperature_K}
+            document = template.model_copy(update=update | {"configuration_id": name})
+            documents.append(document.model_dump_json())
+            found.append(harmonic_thermodynamics(document.density, 300.0).free_energy_eV)
+            results.append((name, temperature_K, -205.0))
+    batch = vibration_batch([(name, f, 0.02, True) for name, _, f in results])
+    for result, (_, temperature_K, _) in zip(batch.results, results, strict=True):
+        result.temperature_K = temperature_K
+    batch = batch.model_copy(update={"documents": BlobStore(database).put(pack_documents(documents))})
+    relaxed = configuration_batch(1, [(n, 1, -200.0, True) for n in names], n_unique_total=8)
+    store(database, relaxed, batch)
+    assert build(database)[0].failed == 0
+    query = {"with_vibrations": True, "convention": "physical", "temperature_K": 300.0}
+    document = database.configurational_free_energy.find_one(query)
+    noise = np.std(np.subtract(sums[300.0], sums[400.0]), ddof=1) / np.sqrt(2)
+    assert document["noise_eV_per_cell"] == pytest.approx(noise)
+    assert noise > 2 * K_B * 300
+    assert document["ranking_allowed"] is False
+    assert document["free_energy"]["verdict"] == "refused"
+    assert "cannot be ranked" in " ".join(document["warnings"])
 
 
 def moved(batch, **reached):

@@ -13,6 +13,7 @@ from sse_screen.thermodynamics.sampling_error import (
     convergence_with_sample_size,
     kde_free_energy,
     noise_correction,
+    noise_from_repeats,
 )
 
 TEMPERATURE = 600.0
@@ -130,3 +131,11 @@ def test_convergence_ends_at_the_full_sum_and_is_flat_when_rescaled(convention):
         found.unscaled_entropy_terms_eV_per_atom[middle] - found.unscaled_entropy_terms_eV_per_atom[-1]
     )
     assert scaled_gap < 0.1 * plain_gap
+
+
+def test_noise_from_repeats_ignores_a_common_shift():
+    rng = np.random.default_rng(2)
+    truth = rng.normal(-10.0, 0.5, 4000)
+    first, second = (truth + rng.normal(0, 0.03, 4000) for _ in range(2))
+    assert noise_from_repeats(first, second - 0.2) == pytest.approx(0.03, rel=0.03)
+    assert noise_from_repeats(first[:4], second[:4]) is None
