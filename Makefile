@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS := 1
 
-.PHONY: install install-all screen test lint bench clean
+.PHONY: install install-all screen finetune test lint bench clean
 install: $(STAMP)
 
 # torch first and alone: it decides whether pip takes the small CPU build
@@ -24,6 +24,12 @@ install-all: $(VENV)/.installed-all
 
 screen: install
 	$(BIN)/sse-screen screen campaigns/quickstart.yaml
+
+# a potential for LiCl from GPAW labels, used by a second campaign: about a quarter of an hour on two cores
+finetune: install-all
+	$(BIN)/sse-screen screen campaigns/finetune.yaml
+	$(BIN)/sse-screen potential show licl-pbe
+	$(BIN)/sse-screen screen campaigns/finetuned.yaml
 
 test: install-all
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -26,6 +26,7 @@ class SamplingRuns(Section):
     """Molecular dynamics of the chosen orderings with the parent potential, to take snapshots of."""
 
     temperatures_K: list[PositiveFloat] = Field([800.0], min_length=1)
+    replicas: int = Field(1, ge=1, description="Runs a temperature, with different seeds")
     protocol: MolecularDynamicsProtocol = Field(
         MolecularDynamicsProtocol(
             time_step_fs=1.0, equilibration_ps=5.0, production_ps=10.0, frame_interval_fs=20.0
@@ -88,7 +89,9 @@ class PotentialDevelopment(Section):
     snapshots: SamplingProtocol = SamplingProtocol()
     labels: Labels = GpawLabels()
     training: TrainingProtocol = TrainingProtocol()
-    split: SplitProtocol = SplitProtocol()
+    split: SplitProtocol = Field(
+        SplitProtocol(), description="Which labels are held out; by: run where there is one ordering only"
+    )
     training_fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.25, 0.5, 0.75, 1.0], min_length=1, description="Sizes of the training set for the learning curve"
     )
@@ -111,4 +114,4 @@ class PotentialDevelopment(Section):
     @property
     def n_runs(self) -> int:
         """Sampling runs that the section asks for, when there are so many orderings."""
-        return self.selection.n_orderings * len(self.dynamics.temperatures_K)
+        return self.selection.n_orderings * len(self.dynamics.temperatures_K) * self.dynamics.replicas

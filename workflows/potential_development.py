@@ -129,11 +129,13 @@ class PotentialDevelopmentMaker(Maker):
             for one in chosen.chosen
         }
         asked = section.dynamics
+        batches = len(named) * len(asked.temperatures_K) * asked.replicas
         return LabelledSnapshotsFlowMaker(
             MolecularDynamicsMaker(self.parent, asked.protocol, asked.minimum_length_A, stop_early=False),
             label_maker(section),
             tuple(asked.temperatures_K),
-            SnapshotMaker(section.snapshots, len(named) * len(asked.temperatures_K), self.seed, self.parent),
+            SnapshotMaker(section.snapshots, batches, self.seed, self.parent),
+            replicas=asked.replicas,
             seed=self.seed,
             name=section.name,
         ).make(named, section.mobile_ion)

@@ -239,7 +239,7 @@ class LearningCurveFlowMaker(Maker):
     def make(
         self,
         potential_name: str,
-        labels: list[BlobReference | dict[str, Any]],
+        labels: list[Any],
         inputs: list[str] | None = None,
     ) -> Flow:
         """Compose the flow.

@@ -138,7 +138,8 @@ class PotentialDoc(DerivedDocument):
         copied = {name: getattr(made, name) for name in names}
         if isinstance(made, PotentialRegistration):
             return cls(**shared, **copied, parent=None)
-        of_training = set(cls.model_fields) & set(TrainingOutput.model_fields) - copied.keys() - shared.keys()
+        own = set(cls.model_fields) - set(DerivedDocument.model_fields) - copied.keys() - shared.keys()
+        of_training = own & set(TrainingOutput.model_fields)
         return cls(**shared, **copied, **{name: getattr(made, name) for name in of_training})
 
 

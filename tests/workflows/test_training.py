@@ -49,7 +49,7 @@ def trained(database, settings_environment):
     def train(name="licl", structures=None, **options):
         labels = stored_labels(database, structures or labelled(8))
         maker = FineTuningMaker(resolve_potential("chgnet"), protocol=PROTOCOL, **options)
-        job = maker.make(name, [labels])
+        job = maker.make(name, [labels], ["uuid of the labels"])
         responses = run_locally(job, store=job_store(settings_environment), ensure_success=True)
         return responses[job.uuid][1].output
 
