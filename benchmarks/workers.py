@@ -1,8 +1,8 @@
 """Worker processes through the whole platform: throughput of two, memory of long runs, stored trajectories.
 
 Throughput is steps a second by the clock on the wall, from the first run's start to the last one's end, of
-real jobs: FireWorks, outbox, upload and document included. Memory is the largest of a process that does nothing
-but one run. All with CHGNet and one thread a process, on a database of its own.
+real jobs: FireWorks, outbox, upload and document included. Memory is the largest of a process that does
+nothing but one run. All with CHGNet and one thread a process, on a database of its own.
 """
 
 from __future__ import annotations
