@@ -231,6 +231,7 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
         finally:
             STOPPING.step_ended()
         write_durably(outbox, output.model_dump_json().encode())
+        (folder / "progress.json").unlink(missing_ok=True)  # it runs no more, whatever step it ended at
         return Response(output=output)
 
 
