@@ -35,6 +35,7 @@ from sse_screen.dynamics.segmented_run import (
     Progress,
     RunPausedError,
     SegmentedRun,
+    Watch,
     write_durably,
 )
 from sse_screen.dynamics.trajectory_file import read_scalars, write_trajectory_file
@@ -103,6 +104,7 @@ def run_molecular_dynamics(
     *,
     monitor: Monitor | None = None,
     pause: Pause | None = None,
+    watch: Watch | None = None,
 ) -> MolecularDynamicsResult:
     """Run or continue a run in its folder.
 
@@ -127,6 +129,9 @@ def run_molecular_dynamics(
         a text that it returns is the reason to end the run there.
     pause : callable, optional
         Asked after each frame whether the run has to stop now, at a checkpoint.
+    watch : callable, optional
+        Shown each frame (positions, cells, temperatures_K …); a text that it returns is the reason to end the
+        run at this frame.
 
     Returns
     -------
@@ -148,10 +153,11 @@ def run_molecular_dynamics(
         if not trajectory_file.exists():
             engine = _engine_of(calculator)
             run = engine(atoms.copy(), calculator, protocol, temperature_K, seed, folder)
-            run.until_done(progress, monitor, pause)
+            run.until_done(progress, monitor, pause, watch)
             write_trajectory_file(trajectory_file, run.segments())
         state = unpack_checkpoint((folder / CHECKPOINT).read_bytes())
-        production = read_scalars(trajectory_file, protocol.n_equilibration_frames)
+        # a run that was stopped before its production has but its equilibration to tell of
+        production = read_scalars(trajectory_file, min(protocol.n_equilibration_frames, state["frame"] - 1))
         volumes_A3 = production["volumes_A3"]
         return MolecularDynamicsResult(
             trajectory_file=trajectory_file,

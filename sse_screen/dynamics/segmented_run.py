@@ -24,6 +24,7 @@ _LARGEST_TEMPERATURE_RATIO = 6.0
 Progress = Callable[[int, int], None]
 Monitor = Callable[[Trajectory, Trajectory], str | None]
 Pause = Callable[[], bool]
+Watch = Callable[[dict[str, Any]], str | None]
 
 
 class DynamicsError(SseScreenError):
@@ -133,13 +134,17 @@ class SegmentedRun:
         return self.frame < self.protocol.n_equilibration_frames
 
     def until_done(
-        self, progress: Progress | None = None, monitor: Monitor | None = None, pause: Pause | None = None
+        self,
+        progress: Progress | None = None,
+        monitor: Monitor | None = None,
+        pause: Pause | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Run segment after segment to the end, or to the monitor's verdict.
 
         Parameters
         ----------
-        progress, monitor, pause : callable, optional
+        progress, monitor, pause, watch : callable, optional
             As in :func:`~sse_screen.dynamics.molecular_dynamics.run_molecular_dynamics`.
 
         Raises
@@ -156,16 +161,18 @@ class SegmentedRun:
             must_pause = False
             self.begin_segment()
             records: list[dict[str, Any]] = []
-            while self.frame < end and not (must_pause and self.pauses_anywhere):
+            while self.frame < end and not self.stopped and not (must_pause and self.pauses_anywhere):
                 self.advance()
                 self.frame += 1
                 records.append(self._checked(self.record()))
+                if watch is not None:
+                    self.stopped = watch(records[-1])
                 if progress is not None:
                     progress(self.frame * protocol.stride, protocol.n_steps)
                 must_pause = must_pause or (pause is not None and pause())
             self.total_time_s += time.perf_counter() - started
             segment = self._segment(records)
-            if monitor is not None:
+            if monitor is not None and self.stopped is None:
                 self.stopped = self._judged(monitor, segment)
             self._save(segment)
             if must_pause and self.frame < n_frames and self.stopped is None:

@@ -11,21 +11,22 @@ number with its source and whether it was confirmed there.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LIBRARY = Path(__file__).parent / "data"
-SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml", ".json")
 _NEUTRAL_WITHIN = 1e-6
 
 
@@ -39,8 +40,8 @@ class PairParameters(BaseModel):
     rho_A: float = Field(gt=0, description="Its range")
     C_eV_A6: float = Field(0.0, description="Dipole-dipole dispersion")
     D_eV_A8: float = Field(0.0, description="Dipole-quadrupole dispersion")
-    source: str = Field(min_length=1, description="Where the numbers are from")
-    confirmed: bool = Field(description="Whether they were seen in that source")
+    source: str = Field("", description="Where the numbers are from")
+    confirmed: bool = Field(False, description="Whether they were seen in that source")
 
 
 class BispectrumPart(BaseModel):
@@ -104,8 +105,8 @@ class ClassicalPotential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Name in campaigns")
-    description: str = Field(description="For what it is made")
+    name: str = Field("unnamed", pattern=r"^[A-Za-z0-9_.-]+$", description="Name in campaigns")
+    description: str = Field("", description="For what it is made")
     cutoff_A: float = Field(
         10.0, gt=2.0, le=20.0, description="Where the short-range part ends, shifted to zero energy there"
     )
@@ -129,16 +130,24 @@ class ClassicalPotential(BaseModel):
 
     @property
     def parameters_sha256(self) -> str:
-        """Hash of all numbers that fix the energy, and of nothing else."""
-        pairs = sorted(
-            [*sorted(p.species), float(p.A_eV), float(p.rho_A), float(p.C_eV_A6), float(p.D_eV_A8)]
-            for p in self.pairs
-        )
-        charges = {element: float(charge) for element, charge in self.charges.items()}
-        content = {"charges": charges, "pairs": pairs, "cutoff_A": self.cutoff_A}
+        """Hash of :attr:`canonical_bytes`."""
+        return hashlib.sha256(self.canonical_bytes).hexdigest()
+
+    @property
+    def canonical_bytes(self) -> bytes:
+        """A file with all numbers that fix the energy, and nothing else, in one order."""
+        numbers = ("A_eV", "rho_A", "C_eV_A6", "D_eV_A8")
+        pairs = [
+            {"species": sorted(p.species)} | {n: float(getattr(p, n)) for n in numbers} for p in self.pairs
+        ]
+        content: dict[str, Any] = {
+            "charges": {element: float(charge) for element, charge in self.charges.items()},
+            "pairs": sorted(pairs, key=lambda pair: pair["species"]),
+            "cutoff_A": float(self.cutoff_A),
+        }
         if self.many_body is not None:
             content["many_body"] = self.many_body.model_dump(mode="json")
-        return content_hash(content)
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @property
     def unconfirmed(self) -> list[str]:
@@ -230,10 +239,11 @@ def classical_path(name: str) -> Path:
 @lru_cache(maxsize=32)
 def _read(path: Path, _modified_ns: int) -> ClassicalPotential:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         return ClassicalPotential.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"potential {path}: not a YAML file: {error}") from None
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"potential {path}: not a YAML or JSON file: {error}") from None
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in problem['loc']) or 'the file'}: {problem['msg']}"

@@ -30,7 +30,7 @@ _NAMESPACE = uuid.UUID("8c1d7f0e-6f0b-4f6e-9d2e-0f3f6a1b7c55")
 #: MPtrj holds no structure with these of the first 94 elements (Deng 2023)
 _NOT_IN_MPTRJ = {"Po", "At", "Rn", "Fr", "Ra"}
 MPTRJ_ELEMENTS = tuple(sorted(set(chemical_symbols[1:95]) - _NOT_IN_MPTRJ))
-SUFFIXES = {"chgnet": ".pth.tar", "mace": ".model"}
+SUFFIXES = {"chgnet": ".pth.tar", "mace": ".model", "lammps": ".json"}
 
 
 def register_bundled(database: Database[dict[str, Any]], blobs: BlobStore) -> None:

@@ -132,6 +132,7 @@ def _classical(name: str) -> PotentialFile:
         model_version=potential.name,
         weights_sha256=potential.parameters_sha256,
         level_of_theory="classical, rigid ions",
+        elements=sorted(potential.charges),
     )
     return PotentialFile(path=classical_path(name), identity=identity)
 

@@ -168,7 +168,7 @@ def fit_linear_potential(
     for index in chosen:
         block = np.column_stack([rows[index].rows, rows[index].targets])
         block[0] *= protocol.energy_weight
-        factor = np.linalg.qr(np.vstack([factor, block]), mode="r")
+        factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
     # columns are brought to one scale, so that the penalty is the same for all
     scale = np.maximum(np.linalg.norm(factor[:, :n], axis=0), 1e-15)
     penalty = np.sqrt(protocol.ridge) * np.eye(n)

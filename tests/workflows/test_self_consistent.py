@@ -1,0 +1,151 @@
+"""The self-consistent loop against a teacher whose truth is known, in jobs and a real MongoDB."""
+
+import shutil
+
+import pytest
+from ase.spacegroup import crystal
+from jobflow import run_locally
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from sse_screen.database.stores import OUTPUTS, job_store
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.self_consistent import CommitteeProtocol, LoopProtocol, LoopState
+from sse_screen.potentials import resolve_potential
+from sse_screen.potentials.classical import PairParameters
+from sse_screen.settings import get_settings
+from sse_screen.training.exploration import agree
+from sse_screen.training.linear import LinearProtocol
+from sse_screen.training.students import LinearStudent
+from sse_screen.workflows import self_consistent
+from sse_screen.workflows.labelling import AseLabelMaker
+from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
+from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker, StudentBrokeError, _diffusivity
+
+TEACHER = resolve_potential("garnet-buckingham")
+MATERIAL = {"material_id": "0" * 64, "material_name": "Li2O", "mobile_ion": "Li", "charge_number": 1}
+# what two ions do when they come closer than any that was labelled
+CORE = [
+    PairParameters(species=("Li", "O"), A_eV=2e4, rho_A=0.15),
+    PairParameters(species=("Li", "Li"), A_eV=5e3, rho_A=0.15),
+    PairParameters(species=("O", "O"), A_eV=2e4, rho_A=0.2),
+]
+STUDENT = LinearStudent(
+    protocol=LinearProtocol(charges={"Li": 1, "O": -2}, pairs=CORE, two_j_max=4, cutoff_A=3.0)
+)
+
+
+def dynamics(production_ps, frame_interval_fs):
+    return MolecularDynamicsProtocol(
+        time_step_fs=2.0,
+        equilibration_ps=0.2,
+        production_ps=production_ps,
+        frame_interval_fs=frame_interval_fs,
+    )
+
+
+def cell(size):
+    sites = [(0.25, 0.25, 0.25), (0, 0, 0)]
+    atoms = crystal(["Li", "O"], sites, spacegroup=225, cellpar=[5.0, 5.0, 5.0, 90, 90, 90]) * size
+    return AseAtomsAdaptor.get_structure(atoms)
+
+
+def protocol(**changes):
+    values = {
+        "n_initial": 12,
+        "temperatures_K": (800.0, 1700.0),
+        "exploration": dynamics(1.0, 20.0),
+        "frames_per_step": 10,
+        "diffusion_temperatures_K": (1700.0,),
+        "diffusion": dynamics(10.0, 40.0),
+        "maximum_loops": 4,
+    }
+    return LoopProtocol(**(values | changes))
+
+
+@pytest.fixture
+def run(database, settings_environment):
+    """Run a flow with all that it adds; give the last state."""
+
+    def run_flow(maker, *, size=(1, 1, 1), success=True):
+        flow = maker.make(cell(size), MATERIAL, 1)
+        run_locally(flow, store=job_store(settings_environment), ensure_success=success)
+        found = database[OUTPUTS].find({"output.kind": "self_consistent_state", "output.name": maker.name})
+        states = [LoopState.model_validate(document["output"]) for document in found]
+        return max(states, key=lambda state: (len(state.history), len(state.diffusivities)))
+
+    return run_flow
+
+
+def loop(name, **changes):
+    return SelfConsistentLoopMaker(AseLabelMaker(teacher=TEACHER), STUDENT, protocol(**changes), name)
+
+
+def test_the_student_diffuses_like_its_teacher(run, settings_environment):
+    state = run(loop("plain"), size=(2, 1, 1))
+    assert state.verdict == "stationary"
+    done = [(s.loop, s.temperature_K, s.n_new_labels) for s in state.history if not s.broke]
+    assert done == [(0, None, 12), *((n, t, 10) for n in range(1, state.loop + 1) for t in (800.0, 1700.0))]
+    assert state.n_labels == sum(s.n_new_labels for s in state.history) >= 52
+    assert state.student.n_labels + len(state.student.rejected) == state.n_labels
+    assert state.history[-1].force_error_eV_per_A < 0.1  # on frames that it had not seen
+    maker = MolecularDynamicsMaker(TEACHER, protocol().diffusion, 0.1)
+    job = maker.make(cell((2, 1, 1)), MATERIAL, 1700.0, 11)
+    output = run_locally(job, store=job_store(settings_environment), ensure_success=True)[job.uuid][1].output
+    truth = _diffusivity(state, output).diffusivity
+    found = state.diffusivities[-1].diffusivity
+    assert agree(truth, found)
+    assert 0.5 < found.value / truth.value < 2.0
+
+
+SHORT = {"diffusion": dynamics(1.0, 20.0), "maximum_loops": 1}
+
+
+@pytest.mark.parametrize("on_the_fly", [False, True])
+def test_a_committee_asks_for_fewer_labels(run, on_the_fly):
+    committee = CommitteeProtocol(n_members=2, threshold_eV_per_A=1.0, on_the_fly=on_the_fly)
+    state = run(loop("committee", committee=committee, **SHORT))
+    assert 12 <= state.n_labels < 32
+    assert len(state.student.committee) == 2
+    explored = [step for step in state.history if step.loop]
+    assert {step.temperature_K for step in explored} == {800.0, 1700.0}
+    assert all(step.largest_deviation_eV_per_A > 0 for step in explored if not step.broke)
+    if on_the_fly:
+        assert all(step.n_new_labels <= 1 for step in explored if not step.broke)
+
+
+def test_a_loop_stopped_in_the_middle_goes_on_and_ends_the_same(run, database, monkeypatch):
+    whole = run(loop("whole", **SHORT))
+    database[OUTPUTS].delete_many({})
+    shutil.rmtree(get_settings().work_directory / "calculations")
+    explore, calls = self_consistent._explore, []
+
+    def stopped(state, protocol, temperature_K, *rest):
+        calls.append(temperature_K)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return explore(state, protocol, temperature_K, *rest)
+
+    monkeypatch.setattr(self_consistent, "_explore", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(loop("whole", **SHORT))
+    kinds = ["label_batch", "self_consistent_student", "self_consistent_exploration"]
+    before = {kind: database[OUTPUTS].count_documents({"output.kind": kind}) for kind in kinds}
+    assert before == {"label_batch": 2, "self_consistent_student": 2, "self_consistent_exploration": 1}
+    again = run(loop("whole", **SHORT))
+    assert calls[2] == calls[1]  # nothing that was finished is run again
+    assert len(calls) == 1 + len(whole.history) - 1
+    assert again.student.potential.weights_sha256 == whole.student.potential.weights_sha256
+    assert again.diffusivities == whole.diffusivities
+
+
+def test_ions_that_come_too_close_lead_to_refits_and_in_the_end_to_an_error(run, database):
+    maker = loop("broken", minimum_distance_A=1.75, maximum_refits=1, temperatures_K=(2000.0,), **SHORT)
+    last = run(maker, success=False)
+    steps = [step for step in last.history if step.loop]
+    assert [step.refits for step in steps] == [0]
+    assert "came within 1." in steps[0].broke
+    assert steps[0].n_new_labels > 0
+    assert last.refits == 1
+    found = database[OUTPUTS].find_one({"output.kind": "self_consistent_exploration"})["output"]
+    with pytest.raises(StudentBrokeError, match="after 1 refits"):
+        type(maker).absorb.original(maker, last.model_copy(update={"student": None}), None, found)
