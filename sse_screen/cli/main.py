@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sse_screen.cli import campaigns, dataset, db, job_status, orderings, potentials
+from sse_screen.cli import campaigns, dataset, db, job_status, loop, orderings, potentials
 from sse_screen.cli.analyze import EPILOG as ANALYZE_EPILOG
 from sse_screen.cli.analyze import analyze
 from sse_screen.cli.arrhenius import EPILOG as ARRHENIUS_EPILOG
@@ -57,6 +57,7 @@ app.add_typer(db.app, name="db")
 app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)
+app.add_typer(loop.app, name="loop")
 app.add_typer(orderings.app, name="orderings")
 app.add_typer(potentials.app, name="potential")
 app.command(epilog=PROTOTYPES_EPILOG)(prototypes)

@@ -19,7 +19,8 @@ from sse_screen.training.students import LinearStudent
 from sse_screen.workflows import self_consistent
 from sse_screen.workflows.labelling import AseLabelMaker
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
-from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker, StudentBrokeError, _diffusivity
+from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker, StudentBrokeError
+from sse_screen.workflows.self_consistent_steps import diffusivity_of
 
 TEACHER = resolve_potential("garnet-buckingham")
 MATERIAL = {"material_id": "0" * 64, "material_name": "Li2O", "mobile_ion": "Li", "charge_number": 1}
@@ -91,7 +92,7 @@ def test_the_student_diffuses_like_its_teacher(run, settings_environment):
     maker = MolecularDynamicsMaker(TEACHER, protocol().diffusion, 0.1)
     job = maker.make(cell((2, 1, 1)), MATERIAL, 1700.0, 11)
     output = run_locally(job, store=job_store(settings_environment), ensure_success=True)[job.uuid][1].output
-    truth = _diffusivity(state, output).diffusivity
+    truth = diffusivity_of(state, output).diffusivity
     found = state.diffusivities[-1].diffusivity
     assert agree(truth, found)
     assert 0.5 < found.value / truth.value < 2.0
@@ -117,7 +118,7 @@ def test_a_loop_stopped_in_the_middle_goes_on_and_ends_the_same(run, database, m
     whole = run(loop("whole", **SHORT))
     database[OUTPUTS].delete_many({})
     shutil.rmtree(get_settings().work_directory / "calculations")
-    explore, calls = self_consistent._explore, []
+    explore, calls = self_consistent.explore_with, []
 
     def stopped(state, protocol, temperature_K, *rest):
         calls.append(temperature_K)
@@ -125,7 +126,7 @@ def test_a_loop_stopped_in_the_middle_goes_on_and_ends_the_same(run, database, m
             raise KeyboardInterrupt
         return explore(state, protocol, temperature_K, *rest)
 
-    monkeypatch.setattr(self_consistent, "_explore", stopped)
+    monkeypatch.setattr(self_consistent, "explore_with", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(loop("whole", **SHORT))
     kinds = ["label_batch", "self_consistent_student", "self_consistent_exploration"]

@@ -1,0 +1,83 @@
+"""Commands of self-consistent training loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sse_screen.documents.self_consistent import LoopState
+
+app = typer.Typer(
+    help="Train a potential by a teacher until its diffusivity is stationary.", no_args_is_help=True
+)
+LoopPath = Annotated[Path, typer.Argument(help="File of the loop (YAML); see docs/self_consistent.md")]
+
+
+@app.command(epilog="Example: sse-screen loop submit campaigns/li2o_loop.yaml && sse-screen launch")
+def submit(
+    file: LoopPath,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, add nothing")] = False,
+) -> None:
+    """Check a loop and add it to the LaunchPad; ``sse-screen launch`` runs it."""
+    from rich.console import Console
+
+    from sse_screen.database.stores import launchpad
+    from sse_screen.settings import check_free_space, get_settings
+    from sse_screen.workflows.loop_file import load_loop, loop_cell, submit_loop
+
+    console = Console(stderr=True)
+    loop = load_loop(file)
+    if dry_run:
+        console.print(f"{loop.name}: {len(loop_cell(loop))} atoms; nothing was added")
+        return
+    settings = get_settings()
+    check_free_space(settings)
+    added = submit_loop(loop, launchpad(settings))
+    console.print(f"{loop.name}: added" if added else f"{loop.name}: was submitted before; nothing added")
+
+
+@app.command(epilog="Examples: sse-screen loop status li2o-loop; sse-screen loop status li2o-loop --json")
+def status(
+    name: Annotated[str, typer.Argument(help="Name of the loop")],
+    json: Annotated[bool, typer.Option("--json", help="The whole state as JSON")] = False,
+) -> None:
+    """Show how far a loop has come: labels, errors, diffusivities."""
+    from rich.console import Console
+
+    from sse_screen.database.stores import connect
+    from sse_screen.settings import get_settings
+    from sse_screen.workflows.loop_file import latest_state
+
+    state = latest_state(connect(get_settings()), name)
+    if json:
+        typer.echo(state.model_dump_json())
+        return
+    _print_state(state, Console())
+
+
+def _print_state(state: LoopState, console: Console) -> None:
+    from rich.table import Table
+
+    steps = Table("loop", "K", "new labels", "force error before (eV/Å)", "committee (eV/Å)", "broke")
+    for step in state.history:
+        numbers = (step.temperature_K, step.force_error_eV_per_A, step.largest_deviation_eV_per_A)
+        kelvin, error, deviation = ("–" if number is None else f"{number:.4g}" for number in numbers)
+        steps.add_row(str(step.loop), kelvin, str(step.n_new_labels), error, deviation, step.broke or "")
+    console.print(steps)
+    measured = Table("loop", "K", "D (cm²/s)", "95 % interval", "verdict")
+    for found in state.diffusivities:
+        quantity = found.diffusivity
+        value = "–" if quantity.value is None else f"{quantity.value:.2e}"
+        interval = (
+            "–"
+            if quantity.lower is None or quantity.upper is None
+            else f"{quantity.lower:.2e} … {quantity.upper:.2e}"
+        )
+        measured.add_row(str(found.loop), f"{found.temperature_K:g}", value, interval, quantity.verdict)
+    console.print(measured)
+    console.print(f"{state.name}: {state.verdict}, {state.n_labels} labels")

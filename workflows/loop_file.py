@@ -1,0 +1,176 @@
+"""The file of a self-consistent loop: crystal, teacher, student, protocol; and its submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jobflow.managers.fireworks import flow_to_workflow
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pymatgen.core import Structure
+
+from sse_screen.documents.self_consistent import LoopProtocol, LoopState
+from sse_screen.exceptions import InputError
+from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
+from sse_screen.structures.identity import structure_hash
+from sse_screen.structures.loading import load_structure
+from sse_screen.structures.supercells import supercell_with_minimum_length
+from sse_screen.training.students import Student
+from sse_screen.workflows.labelling import AseLabelMaker
+from sse_screen.workflows.potentials import check_covered, choose_potential
+from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+    from pymongo.database import Database
+
+
+class LoopFile(BaseModel):
+    """Everything that one ``sse-screen loop submit`` adds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the loop")
+    crystal: Path = Field(description="CIF, POSCAR …; relative paths count from the loop's file")
+    minimum_length_A: PositiveFloat = Field(8.0, description="The crystal is repeated to this width")
+    mobile_ion: str = Field("Li", description="Mobile element")
+    charge_number: int = Field(1, description="Its charge")
+    teacher: str = Field(description="Name, hash or file of the potential that labels")
+    student: Student
+    protocol: LoopProtocol
+    seed: int = Field(1, ge=0, description="Every run's seed is derived from it")
+
+
+def load_loop(path: Path) -> LoopFile:
+    """Read and check the file of a loop.
+
+    Parameters
+    ----------
+    path : Path
+        YAML file.
+
+    Returns
+    -------
+    LoopFile
+        Checked fields.
+
+    Raises
+    ------
+    InputError
+        Naming file, field and fault.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: expected a mapping with name, crystal, teacher …; see docs/self_consistent.md"
+        )
+    try:
+        found = LoopFile.model_validate(content)
+    except ValidationError as error:
+        lines = [
+            f"{path}: {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise InputError("\n".join(lines)) from None
+    found.crystal = path.parent / found.crystal
+    return found
+
+
+def loop_cell(file: LoopFile) -> Structure:
+    """Build the cell that all runs of a loop are made in.
+
+    Parameters
+    ----------
+    file : LoopFile
+        Crystal and width.
+
+    Returns
+    -------
+    Structure
+        Ordered, neutral, with the mobile ion.
+
+    Raises
+    ------
+    InputError
+        When the crystal is none of these.
+    """
+    crystal = load_structure(file.crystal)
+    check_neutral(crystal, name=file.name)
+    if is_disordered(crystal):
+        raise InputError(f"{file.name}: {file.crystal} has partial occupancies; give an ordered crystal")
+    check_mobile_ion(crystal, file.mobile_ion, file.name)
+    crystal.remove_oxidation_states()
+    return supercell_with_minimum_length(crystal, file.minimum_length_A)
+
+
+def submit_loop(file: LoopFile, launchpad: LaunchPad) -> int:
+    """Add a loop to the LaunchPad, unless it is there.
+
+    Parameters
+    ----------
+    file : LoopFile
+        From :func:`load_loop`.
+    launchpad : LaunchPad
+        Where the workflow goes.
+
+    Returns
+    -------
+    int
+        Workflows added: 1, or 0 when it was submitted before.
+
+    Raises
+    ------
+    InputError
+        An unknown teacher, or a crystal that it does not cover.
+    """
+    cell = loop_cell(file)
+    teacher = choose_potential(file.teacher)
+    check_covered(cell, teacher, file.name)
+    material: dict[str, Any] = {
+        "material_id": structure_hash(cell),
+        "material_name": file.name,
+        "mobile_ion": file.mobile_ion,
+        "charge_number": file.charge_number,
+    }
+    maker = SelfConsistentLoopMaker(AseLabelMaker(teacher=teacher), file.student, file.protocol, file.name)
+    flow = maker.make(cell, material, file.seed)
+    loop_id = maker.first_state(cell, material, file.seed).loop_id
+    if launchpad.workflows.find_one({"metadata.submission": loop_id}) is not None:
+        return 0
+    flow.update_metadata({"campaign": file.name})
+    launchpad.add_wf(flow_to_workflow(flow, metadata={"campaign": file.name, "submission": loop_id}))
+    return 1
+
+
+def latest_state(database: Database[dict[str, Any]], name: str) -> LoopState:
+    """Find how far a loop has come.
+
+    Parameters
+    ----------
+    database : pymongo Database
+        Holds the outputs.
+    name : str
+        Of the loop.
+
+    Returns
+    -------
+    LoopState
+        The latest.
+
+    Raises
+    ------
+    InputError
+        When no loop of that name has begun.
+    """
+    query = {"output.kind": "self_consistent_state", "output.name": name}
+    found = database["outputs"].find(query, {"_id": 0, "output": 1})
+    states = [LoopState.model_validate(document["output"]) for document in found]
+    if not states:
+        raise InputError(f"loop {name!r}: none of this name has begun; see sse-screen status")
+    return max(states, key=lambda state: (len(state.history), len(state.diffusivities)))
