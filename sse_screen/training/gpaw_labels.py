@@ -156,6 +156,8 @@ def _calculator(gpaw: Any, settings: GpawSettings, mesh: tuple[int, int, int], l
             "forces": settings.force_tolerance_eV_per_A,
         },
         spinpol=False,
+        # GPAW's default for crystals lets SCAN of rock salt run away in some cells; this one takes no longer
+        mixer={"beta": 0.1, "nmaxold": 5, "weight": 50.0},
         maxiter=settings.maximum_steps,
         txt=None if log_file is None else str(log_file),
     )

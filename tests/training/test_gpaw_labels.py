@@ -76,12 +76,25 @@ def test_metaggas_give_forces_and_stress_and_other_energies(functional, pbe):
     assert found.label_sha256 != pbe.label_sha256
 
 
-def test_the_stress_has_ases_sign():
-    traces = [
-        np.trace(label(bulk("LiCl", "rocksalt", a=a), k_point_spacing_per_A=1.8).stress_eV_per_A3)
-        for a in (4.6, 5.7)
-    ]
-    assert traces[0] < 0 < traces[1]
+def test_the_stress_is_the_derivative_of_the_energy_in_ases_sign():
+    finer = CHEAP.model_copy(update={"cutoff_eV": 400.0, "k_point_spacing_per_A": 2.0})
+    atoms, step = bulk("LiCl", "rocksalt", a=4.6), 0.01
+    energies = []
+    for sign in (1, -1):
+        other = atoms.copy()
+        other.set_cell(atoms.cell * (1 + sign * step), scale_atoms=True)
+        energies.append(label(other, finer).energy_eV)
+    slope = (energies[0] - energies[1]) / (2 * step) / 3 / atoms.get_volume()
+    pressed = np.trace(label(atoms, finer).stress_eV_per_A3) / 3
+    assert pressed == pytest.approx(slope, rel=0.05)
+    assert pressed < -0.05  # pressed together, it wants to grow
+
+
+def test_scan_converges_where_gpaws_own_mixing_runs_away():
+    finer = {"cutoff_eV": 300.0, "k_point_spacing_per_A": 1.8, "functional": "SCAN"}
+    found = label(bulk("LiCl", "rocksalt", a=5.25), **finer)
+    assert found.energy_eV == pytest.approx(-13.679, abs=0.001)
+    np.testing.assert_allclose(found.forces_eV_per_A, 0.0, atol=1e-3)
 
 
 def test_an_unconverged_calculation_is_no_label():
