@@ -12,7 +12,16 @@ from sse_screen.documents.diffusivity import group_of
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
 
-_NOT_USED = {"kind", "structure", "inputs", "versions", "n_steps", "potential_time_s", "total_time_s"}
+_NOT_USED = {
+    "kind",
+    "purpose",
+    "structure",
+    "inputs",
+    "versions",
+    "n_steps",
+    "potential_time_s",
+    "total_time_s",
+}
 
 
 class TrajectoryBuilder(DerivedBuilder):
@@ -21,7 +30,10 @@ class TrajectoryBuilder(DerivedBuilder):
     Replicas are pooled. Of runs with the same seed, which begin alike, only the longest counts.
     """
 
-    source_filter: ClassVar[dict[str, Any]] = {"output.kind": "molecular_dynamics"}
+    source_filter: ClassVar[dict[str, Any]] = {
+        "output.kind": "molecular_dynamics",
+        "output.purpose": {"$ne": "sampling"},
+    }
     # the structure is fixed by the calculation's key
     used_fields: ClassVar[tuple[str, ...]] = tuple(
         name for name in MolecularDynamicsOutput.model_fields if name not in _NOT_USED

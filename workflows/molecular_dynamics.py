@@ -16,6 +16,7 @@ from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.molecular_dynamics import (
     MolecularDynamicsOutput,
     MolecularDynamicsProtocol,
+    Purpose,
     history_key,
     molecular_dynamics_key,
 )
@@ -52,12 +53,15 @@ class MolecularDynamicsMaker(Maker):
         The cell is repeated until no perpendicular width is below (Å).
     stop_early : bool
         End the run when the framework melts or decomposes.
+    purpose : {"transport", "sampling"}
+        Runs for sampling are not analysed.
     """
 
     potential: PotentialIdentity
     protocol: MolecularDynamicsProtocol = field(default_factory=MolecularDynamicsProtocol)
     minimum_length_A: float = 8.0
     stop_early: bool = True
+    purpose: Purpose = "transport"
     name: str = "molecular dynamics"
 
     @job
@@ -91,7 +95,8 @@ class MolecularDynamicsMaker(Maker):
         """
         cell = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
         supercell = supercell_with_minimum_length(cell, self.minimum_length_A)
-        start = (structure_hash(supercell) + content_hash(material), self.potential, self.protocol)
+        named = material if self.purpose == "transport" else material | {"purpose": self.purpose}
+        start = (structure_hash(supercell) + content_hash(named), self.potential, self.protocol)
         key = molecular_dynamics_key(*start, temperature_K, seed, stop_early=self.stop_early)
         same_history = history_key(*start, temperature_K, seed)
 
@@ -114,6 +119,7 @@ class MolecularDynamicsMaker(Maker):
                 history_key=same_history,
                 continued_from=result.continued_from,
                 **material,
+                purpose=self.purpose,
                 **composition_fields(supercell),
                 structure=supercell.as_dict(),
                 potential=self.potential,

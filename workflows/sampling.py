@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,7 @@ class LabelledSnapshotsFlowMaker(Maker):
             Its output is a :class:`~sse_screen.documents.dataset.DatasetOutput`.
         """
         runs: list[Job] = []
+        dynamics = replace(self.dynamics, purpose="sampling")
         for name, structure in structures.items():
             material: dict[str, Any] = {
                 "material_id": structure_hash(structure),
@@ -204,7 +205,7 @@ class LabelledSnapshotsFlowMaker(Maker):
             for temperature_K in self.temperatures_K:
                 for replica in range(self.replicas):
                     named = content_hash([self.seed, material["material_id"], float(temperature_K), replica])
-                    run = self.dynamics.make(structure, material, float(temperature_K), int(named[:8], 16))
+                    run = dynamics.make(structure, material, float(temperature_K), int(named[:8], 16))
                     run.name = f"{name} {temperature_K:g} K run {replica + 1}"
                     runs.append(run)
         taken: Job = self.snapshots.make([run.output for run in runs], [run.uuid for run in runs])

@@ -70,6 +70,9 @@ class MolecularDynamicsProtocol(Document):
         return (self.n_equilibration_frames + self.n_frames) * self.stride
 
 
+Purpose = Literal["transport", "sampling"]
+
+
 class MolecularDynamicsOutput(Document):
     """What one finished run leaves in ``outputs``; the arrays are in the blob store."""
 
@@ -84,6 +87,7 @@ class MolecularDynamicsOutput(Document):
     structure: dict[str, Any] = Field(description="Relaxed starting structure, pymatgen as_dict")
     mobile_ion: str = Field(description="Mobile species")
     charge_number: int = Field(description="Charge of the mobile ion in units of e")
+    purpose: Purpose = Field("transport", description="sampling: only to take structures of, never analysed")
     potential: PotentialIdentity
     protocol: MolecularDynamicsProtocol
     temperature_K: float = Field(description="Target temperature", gt=0, json_schema_extra={"unit": "K"})

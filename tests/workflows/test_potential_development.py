@@ -66,6 +66,7 @@ def test_the_whole_way(database, settings_environment):
     assert training["level_of_theory"] != training["parent"]["level_of_theory"]
     (outcome,) = outputs["potential_development"]
     runs = [run for run in outputs["molecular_dynamics"] if run["material_name"] == "licl"]
+    assert {run["purpose"] for run in outputs["molecular_dynamics"] if run not in runs} == {"sampling"}
     used = {run["potential"]["weights_sha256"] for run in runs}
     if outcome["passed"]:
         assert used == {training["weights"]["sha256"]}
