@@ -28,7 +28,8 @@ LOST = "_lost_workers"
 _OWN_HEARTBEAT_LIMIT_S = 300.0  # our workers give a sign of life every 5 s
 _PLAIN_HEARTBEAT_LIMIT_S = 4 * 3600.0  # plain rlaunch does every hour
 _SILENT_JOB_FACTOR = 8  # jobs that never report progress (one DFT calculation) get so much more time
-_HALF_WRITTEN_S = 10.0
+_SECOND_LOOK_S = 10.0  # silence is judged twice: after an outage of the database all look dead
+_CLAIM_MS = 60_000
 _LOCK_WITHOUT_HOLDER_S = 5.0
 _LOCK_S = 300.0  # FireWorks' own limit; no update of a workflow takes as long
 _log = logging.getLogger(__name__)
@@ -142,7 +143,8 @@ def reap(
 
     Jobs of dead and hung workers become ready again, at most five times each; hung workers of this machine
     are killed first. Locks that no living worker can hold are opened, and states that were left half written
-    are brought up to date.
+    are brought up to date. Silent workers and half-written states must look as they did ten seconds before: call
+    this from time to time, or :func:`reap_twice`.
 
     Parameters
     ----------
@@ -161,9 +163,11 @@ def reap(
     jobs = running_jobs(launchpad, patience)
     done = _open_locks(launchpad)
     for job in jobs:
+        if job.health not in ("dead", "hung") or not _still_silent(launchpad, job):
+            continue
         if job.health == "hung":
             _kill_here(job.worker)
-        if job.health in ("dead", "hung"):
+        if _claimed(launchpad, job.launch_id):
             done.append(
                 give_up(launchpad, job.fw_id, job.launch_id, job.health, counted=not stopped_in_order)
             )
@@ -171,7 +175,7 @@ def reap(
 
 
 def reap_twice(launchpad: LaunchPad, patience: Patience | None = None) -> list[Reaped]:
-    """As :func:`reap`, and again after ten seconds when there are locks or states that may be half written.
+    """As :func:`reap`, and again after ten seconds when something has to be looked at twice.
 
     Parameters
     ----------
@@ -186,8 +190,9 @@ def reap_twice(launchpad: LaunchPad, patience: Patience | None = None) -> list[R
         What was done.
     """
     done = reap(launchpad, patience)
-    if launchpad.workflows.find_one({"locked": True}, {"_id": 1}) or any(_half_written(launchpad)):
-        time.sleep(_HALF_WRITTEN_S + 1.0)
+    silent = any(job.health in ("dead", "hung") for job in running_jobs(launchpad, patience))
+    if silent or launchpad.workflows.find_one({"locked": True}, {"_id": 1}) or any(_half_written(launchpad)):
+        time.sleep(_SECOND_LOOK_S + 1.0)
         done += reap(launchpad, patience)
     return done
 
@@ -229,13 +234,33 @@ def give_up(launchpad: LaunchPad, fw_id: int, launch_id: int, reason: str, *, co
     return Reaped(fw_id, f"made ready again: its worker is {reason}")
 
 
+def _still_silent(launchpad: LaunchPad, job: RunningJob) -> bool:
+    """Tell whether a worker is gone for sure, or as silent as when it was looked at before."""
+    if is_dead_here(job.worker):
+        return True
+    record = launchpad.db[WORKERS].find_one({"_id": job.worker}, {"seen_at": 1, "progressed_at": 1}) or {}
+    state = [str(record.get("seen_at")), str(record.get("progressed_at"))]
+    if job.health == "hung":
+        state = state[1:]  # it lives and does not move
+    return unchanged_for_s(launchpad.db, f"launch {job.launch_id} {job.health}", state) >= _SECOND_LOOK_S
+
+
+def _claimed(launchpad: LaunchPad, launch_id: int) -> bool:
+    """Make this process the one that gives a launch up; nobody else does so for a minute."""
+    before = {"$ifNull": ["$given_up_at", datetime(1970, 1, 1, tzinfo=UTC)]}
+    free = {"$expr": {"$lt": [before, {"$subtract": ["$$NOW", _CLAIM_MS]}]}}
+    claim = [{"$set": {"given_up_at": "$$NOW"}}]
+    found = {"launch_id": launch_id, "state": "RUNNING"} | free
+    return bool(launchpad.launches.update_one(found, claim).modified_count)
+
+
 def _finish_half_written(launchpad: LaunchPad) -> list[Reaped]:
     """Bring jobs up to date that look taken but have no running launch: a kill between two writes."""
     done = []
     for firework in list(_half_written(launchpad)):
         fw_id = firework["fw_id"]
         state = [firework["state"], firework["launches"], str(firework.get("updated_on"))]
-        if unchanged_for_s(launchpad.db, f"job {fw_id}", state) < _HALF_WRITTEN_S:
+        if unchanged_for_s(launchpad.db, f"job {fw_id}", state) < _SECOND_LOOK_S:
             continue
         if firework["launches"]:
             launchpad._refresh_wf(fw_id)  # the launch knows how it ended

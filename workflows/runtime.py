@@ -263,6 +263,7 @@ def _only_here(calculation_key: str) -> Iterator[tuple[Path, bool]]:
                 waited = True
                 if STOPPING.must_stop():
                     leave_in_order()
+                CURRENT.done = (CURRENT.done or 0) + 1  # to wait for another one is not to hang
                 time.sleep(_WAIT_S)
             # the other one's folder may have been swept away in the meantime
             try:

@@ -25,13 +25,13 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked = False
-        self._ends: float | None = None
+        self._ends = _monotonic(_slurm_ends())
         self._last = time.monotonic()
         self._longest_s = 0.0
         self._can_pause = False
 
     def begin(self, settings: Settings, started: float) -> None:
-        """Take the limit from the settings or from SLURM, and listen for SIGTERM.
+        """Take the limit from the settings too, not from SLURM alone, and listen for SIGTERM.
 
         Parameters
         ----------
@@ -40,11 +40,10 @@ class Stopping:
         started : float
             ``time.time()`` when the process started.
         """
-        ends = [float(os.environ["SLURM_JOB_END_TIME"])] if "SLURM_JOB_END_TIME" in os.environ else []
+        ends = _slurm_ends()
         if settings.wall_time_s is not None:
             ends.append(started + settings.wall_time_s)
-        if ends:
-            self._ends = time.monotonic() + min(ends) - time.time()
+        self._ends = _monotonic(ends)
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:
@@ -76,6 +75,14 @@ class Stopping:
     def step_ended(self) -> None:
         """Tell that what asked :meth:`must_stop` is over."""
         self._can_pause, self._longest_s = False, 0.0
+
+
+def _slurm_ends() -> list[float]:
+    return [float(os.environ["SLURM_JOB_END_TIME"])] if "SLURM_JOB_END_TIME" in os.environ else []
+
+
+def _monotonic(ends: list[float]) -> float | None:
+    return time.monotonic() + min(ends) - time.time() if ends else None
 
 
 #: of this process

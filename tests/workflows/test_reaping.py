@@ -1,5 +1,7 @@
 """Locks, half-written states, the cap of reruns, kinds of failures: on a real LaunchPad, without any run."""
 
+import time
+
 import pytest
 from fault_tools import submit
 from fireworks import FWAction, FWorker
@@ -18,7 +20,7 @@ DEAD = worker_name() + "0"
 def pad(database, settings_environment, monkeypatch):
     found = launchpad(settings_environment)
     submit(found, database)
-    monkeypatch.setattr(reaping, "_HALF_WRITTEN_S", 0.0)
+    monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.0)
     monkeypatch.setattr(reaping, "_LOCK_WITHOUT_HOLDER_S", 0.0)
     return found
 
@@ -140,3 +142,30 @@ def test_how_long_something_looked_the_same(database):
     first = unchanged_for_s(database, "it", ["$a", 1])
     assert 0 <= first <= unchanged_for_s(database, "it", ["$a", 1])
     assert unchanged_for_s(database, "it", ["$a", 2]) == 0.0
+
+
+def test_after_an_outage_silent_workers_get_the_time_to_be_heard(pad, database, monkeypatch):
+    """Longer silence than allowed because nobody could hear: the next sign of life saves the worker."""
+    monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.05)
+    elsewhere = "sse-screen@elsewhere@7@8"
+    pad.checkout_fw(FWorker(name=elsewhere), ".")
+    long_ago = [{"$set": {"seen_at": {"$subtract": ["$$NOW", 4_000_000]}}}]
+    database[WORKERS].update_one({"_id": elsewhere}, long_ago, upsert=True)
+    assert [job.health for job in running_jobs(pad)] == ["dead"]
+    assert reap(pad) == []
+    database[WORKERS].update_one({"_id": elsewhere}, [{"$set": {"seen_at": "$$NOW"}}])
+    time.sleep(0.1)
+    assert reap(pad) == []
+    assert [job.health for job in running_jobs(pad)] == ["running"]
+    database[WORKERS].update_one({"_id": elsewhere}, long_ago)
+    assert reap(pad) == []
+    time.sleep(0.1)
+    assert len(reap(pad)) == 1
+
+
+def test_two_that_reap_at_once_give_a_job_up_once(pad):
+    pad.checkout_fw(FWorker(name=DEAD), ".")
+    launch_id = pad.launches.find_one({"state": "RUNNING"})["launch_id"]
+    assert reaping._claimed(pad, launch_id)
+    assert not reaping._claimed(pad, launch_id)
+    assert reap(pad) == []

@@ -191,8 +191,12 @@ def _give_up_on(pad, name, seconds_ago):
 @pytest.mark.parametrize(
     ("name", "limit_s"), [("sse-screen@elsewhere@7@8", 300), ("a plain rlaunch", 4 * 3600)]
 )
-def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, name, limit_s):
+def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, name, limit_s, monkeypatch):
     from fireworks import FWorker
+
+    from sse_screen.workflows import reaping
+
+    monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.0)
 
     submit_plan(plan(), database, pad)
     pad.checkout_fw(FWorker(name=name), ".")
