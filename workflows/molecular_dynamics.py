@@ -159,13 +159,15 @@ def _stored_fields(result: MolecularDynamicsResult, protocol: MolecularDynamicsP
     """Upload trajectory and checkpoint; give the fields that say what was stored and how it went."""
     started = time.perf_counter()
     blobs, size = worker().blobs, stored_size(result.trajectory_file)
+    # of a run that never becomes stationary everything is kept, with a warning
+    left_out = result.equilibration.start if result.equilibration.stationary else 0
     return {
         "trajectory": blobs.put_file(result.trajectory_file, "application/x-hdf5"),
         "checkpoint": blobs.put_file(result.checkpoint_file),
         "n_frames": result.n_frames,
         "stored_bytes_per_atom_and_frame": size.bytes_per_atom_and_frame,
         "stored_tolerance_A": size.tolerance_A,
-        "equilibrated_after_ps": result.equilibration.start * protocol.frame_interval_fs / 1000,
+        "equilibrated_after_ps": left_out * protocol.frame_interval_fs / 1000,
         "stopped": result.stopped,
         "mean_temperature_K": result.mean_temperature_K,
         "mean_volume_A3": result.mean_volume_A3,

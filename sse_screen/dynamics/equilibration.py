@@ -17,6 +17,7 @@ FloatArray = NDArray[np.floating]
 
 _STARTS = 60
 _SHORTEST = 10
+_FEWEST = 100  # of fewer values nothing can be told
 _NEARLY_BEST = 0.95
 
 
@@ -76,12 +77,14 @@ def detect_equilibration(values: FloatArray) -> Equilibration:
     Returns
     -------
     Equilibration
-        The earliest start whose number of independent values is within 5 % of the largest.
+        The earliest start whose number of independent values is within 5 % of the largest; the first value
+        of series of fewer than a hundred.
     """
     array = np.asarray(values, dtype=float)
     n = len(array)
-    if n < 2 * _SHORTEST:
-        return Equilibration(0, statistical_inefficiency(array), float(n), n > 0)
+    if n < _FEWEST:
+        found = statistical_inefficiency(array)
+        return Equilibration(0, found, n / found, stationary=True)
     starts = np.unique(np.linspace(0, n - _SHORTEST, _STARTS).astype(int))
     inefficiencies = np.array([statistical_inefficiency(array[start:]) for start in starts])
     effective = (n - starts) / inefficiencies
