@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from sse_screen.builders.base import DerivedBuilder, Group, group_by
@@ -21,6 +21,10 @@ class LabelledStructureBuilder(DerivedBuilder):
     def __init__(self, parameters: dict[str, Any] | None = None, chunk_size: int = 20):
         super().__init__(parameters, chunk_size)
         self._unpacked: tuple[str, dict[str, Label]] = ("", {})
+
+    def get_items(self) -> Iterator[dict[str, Any]]:
+        """Give the labels of a batch one after the other, so that it is unpacked once."""
+        yield from sorted(super().get_items(), key=lambda item: item["sources"])
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
         """Give every label its own document; batches that share one are its members."""

@@ -62,6 +62,20 @@ def test_each_label_is_one_document_whatever_the_batches(run, database):
     assert run_builder(LabelledStructureBuilder()).built == 0  # nothing has changed
 
 
+def test_a_batch_is_unpacked_once_however_its_labels_are_named(run, database, monkeypatch):
+    from sse_screen.builders import labelled_structure
+
+    for batch in range(4):
+        imported(run, [frame(100 * batch + i) for i in range(10)])
+    unpacked = []
+    original = labelled_structure.unpack_labels
+    monkeypatch.setattr(
+        labelled_structure, "unpack_labels", lambda data: unpacked.append(1) or original(data)
+    )
+    assert run_builder(LabelledStructureBuilder()).built == 40
+    assert len(unpacked) == 4
+
+
 def test_a_cleaned_set_keeps_what_it_rejected(run, database):
     frames = [frame(seed, parent=f"p{seed % 3}") for seed in range(12)]
     far = frame(50, energy_eV=1000.0)
