@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from sse_screen.documents.label import Label, UnlabelledStructure
+    from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+    from sse_screen.dynamics.trajectory import Trajectory
     from sse_screen.training.labelled import LabelledStructure, LevelOfTheory
     from sse_screen.training.sampling import SamplingProtocol
 
     LabelOne = Callable[[Atoms, UnlabelledStructure], Label]
 
+_STORED = "outputs/"
+
 
 def label(
     source: Annotated[
-        str, typer.Argument(help="A crystal (file or prototype), or a trajectory file, to take frames from.")
+        str, typer.Argument(help="Crystal (file, prototype), trajectory file, or stored run (outputs/UUID).")
     ],
     output: Annotated[Path, typer.Option(help="Extended XYZ file; labels it has are not made again.")],
     seed: Annotated[int, typer.Option(help="Seed of the random numbers.")],
@@ -54,8 +58,7 @@ def label(
 
     Started again with the same seed, a stopped run goes on. For example:
 
-    sse-screen dataset label licl --code gpaw --cutoff-eV 300 --frames 30 --rattle 0.1 --seed 1
-    --output licl.extxyz
+    sse-screen dataset label licl --frames 30 --rattle 0.1 --seed 1 --output licl.extxyz
 
     sse-screen dataset label run.extxyz --code chgnet --frames 50 --seed 1 --output teacher.extxyz
     """
@@ -144,6 +147,19 @@ def _structures(
     from sse_screen.training.sampling import sample_crystal, sample_trajectory
 
     rng, path = np.random.default_rng(seed), Path(source)
+    farthest = protocol.method == "farthest_point"
+    model = load_chgnet(find_potential("chgnet").path) if farthest else None
+    if source.startswith(_STORED) and not path.is_file():
+        run, trajectory, first = _stored_run(source.removeprefix(_STORED))
+        return sample_trajectory(
+            trajectory,
+            protocol,
+            rng,
+            parent_configuration=run.material_id,
+            run=f"run {run.calculation_key[:16]}",
+            model=model,
+            first_frame=first,
+        )
     try:
         is_trajectory = path.is_file() and bool(guess_format(path))
     except ReaderError:
@@ -155,11 +171,30 @@ def _structures(
         return sample_crystal(crystal, protocol, rng, parent_configuration=source)
     options = ReadOptions(time_step_fs=None if time_step_ps is None else 1000 * time_step_ps)
     trajectory = read_trajectory(path, options=options)
-    farthest = protocol.method == "farthest_point"
-    model = load_chgnet(find_potential("chgnet").path) if farthest else None
     return sample_trajectory(
         trajectory, protocol, rng, parent_configuration=path.name, run=path.name, model=model
     )
+
+
+def _stored_run(uuid: str) -> tuple[MolecularDynamicsOutput, Trajectory, int]:
+    """Fetch a run of the database without its equilibration, and the number of its first frame."""
+    from sse_screen.database.blobs import BlobStore
+    from sse_screen.database.stores import OUTPUTS, clear_errors, connect
+    from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+    from sse_screen.dynamics.trajectory_file import read_trajectory_file
+    from sse_screen.settings import get_settings
+
+    settings = get_settings()
+    with clear_errors(settings):
+        database = connect(settings)
+        query = {"uuid": uuid, "output.kind": "molecular_dynamics"}
+        found = database[OUTPUTS].find_one(query, {"_id": 0, "output": 1}, sort=[("index", -1)])
+        if found is None:
+            raise InputError(f"{_STORED}{uuid}: no run of molecular dynamics of that uuid is stored")
+        run = MolecularDynamicsOutput.model_validate(found["output"])
+        content = BlobStore(database).get(run.trajectory.sha256)
+    first = run.protocol.n_equilibration_frames
+    return run, read_trajectory_file(content, first), first
 
 
 def _label_all(

@@ -4,13 +4,18 @@ import json
 
 import pytest
 from ase.io import write
+from jobflow import run_locally
 from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from sse_screen.cli.main import app
+from sse_screen.database.stores import job_store
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.exceptions import InputError
+from sse_screen.potentials import resolve_potential
 from sse_screen.training.extended_xyz import read_extended_xyz
 from sse_screen.training.labelled import LabelError
+from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
 
 CHEAP = ("--cutoff-eV", 200, "--k-point-spacing", 0, "--smearing-eV", 0.2, "--strain", 0, "--seed", 1)
 
@@ -61,6 +66,23 @@ def test_a_teacher_labels_frames_of_a_trajectory(salt, tmp_path):
     assert {s.level_of_theory.code for s in structures} == {"chgnet"}
     with pytest.raises(InputError, match="7 frames of 6"):
         run("label", path, *options[:-1], 7, "--strain", 0)
+
+
+def test_a_stored_run_is_labelled_without_its_equilibration(salt, tmp_path, database, settings_environment):
+    protocol = MolecularDynamicsProtocol(equilibration_ps=0.1, production_ps=0.2)
+    maker = MolecularDynamicsMaker(resolve_potential("chgnet"), protocol, minimum_length_A=2.0)
+    material = {"material_id": "m", "material_name": "licl", "mobile_ion": "Li", "charge_number": 1}
+    job = maker.make(Structure.from_file(str(salt)), material, 400.0, seed=1)
+    run_locally(job, store=job_store(settings_environment), log=False, ensure_success=True)
+    out = tmp_path / "run.extxyz"
+    options = ("--output", out, "--code", "chgnet", "--seed", 1, "--method", "equidistant", "--frames", 5)
+    run("label", f"outputs/{job.uuid}", *options)
+    structures = read_extended_xyz(out).structures
+    assert {s.parent_configuration for s in structures} == {"m"}
+    numbers = [int(s.source.split(" frame ")[1].split()[0]) for s in structures]
+    assert numbers == [6, 8, 10, 12, 14]  # 5 frames of equilibration, 10 of production
+    with pytest.raises(InputError, match="outputs/nothing: no run of molecular dynamics"):
+        run("label", "outputs/nothing", *options)
 
 
 def test_what_cannot_be_labelled_is_said(salt, tmp_path):
