@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _CHUNK = 4096
+_MOST_SPLITS = 2000
 _MAX_WEIGHT_BITS = 1000
 
 
@@ -189,7 +190,9 @@ class OrderingSpace:
 
     @cached_property
     def _parts(self) -> np.ndarray:
-        """Class of every vertex when the sublattices of a pool are told apart."""
+        """Class of every vertex when the sublattices of a pool are told apart, where that helps."""
+        if not self._told_apart:
+            return self.problem.classes
         part_of = {
             (number, site): part
             for number, (pool, _) in enumerate(self._classes)
@@ -203,8 +206,23 @@ class OrderingSpace:
         numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
         return np.array([numbers[key] for key in keys], dtype=np.int64)
 
+    @cached_property
+    def _told_apart(self) -> bool:
+        """Whether there are few enough ways to share the ions of pools out over their sublattices."""
+        splits = 1
+        for pool, species in self._classes:
+            wanted = pool.counts[species]
+            ways = np.ones(1)
+            for part in pool.parts:
+                ways = np.convolve(ways, np.ones(min(len(part), wanted) + 1))[: wanted + 1]
+            splits *= int(ways[wanted])
+        return splits <= _MOST_SPLITS
+
     def _splits(self) -> Iterator[tuple[int, ...]]:
         """All ways to share the numbers of ions out over the sublattices of the pools."""
+        if not self._told_apart:
+            yield self.problem.targets
+            return
         shares = []
         for pool, species in self._classes:
             sizes = [len(part) for part in pool.parts]

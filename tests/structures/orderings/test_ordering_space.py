@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from math import comb
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure
 
 from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.structures.orderings import (
@@ -20,9 +21,7 @@ from sse_screen.structures.orderings import (
     parse_occupancy,
     sample_orderings,
 )
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from sse_screen.structures.orderings.site_mapping import identify
 
 
 def test_anion_exchange_in_argyrodite(argyrodite: Structure) -> None:
@@ -190,3 +189,19 @@ def test_an_enumeration_that_misses_its_count_is_told(argyrodite: Structure) -> 
     with pytest.raises(SseScreenError, match="Burnside's count is 3"):
         list(space.enumerate(wrong))
     assert len(list(space.enumerate(space.count()))) == 2
+
+
+def test_many_sublattices_of_one_site_are_one_problem():
+    """Without symmetry every site is a sublattice: 3,432 ways to share seven ions out over fourteen."""
+    rng = np.random.default_rng(0)
+    grid = np.array([[i / 7, j / 2, 0.1] for i in range(7) for j in range(2)])
+    places = grid + rng.uniform(-0.02, 0.02, (14, 3))
+    lattice = Lattice.from_parameters(14.1, 8.3, 7.7, 81, 95, 103)
+    species = [{"Br": 0.5, "Cl": 0.5}] * 14 + ["Li"] * 14
+    crystal = Structure(lattice, species, np.vstack([places, places + 0.2]))
+    names = "+".join(f"1a.{number + 1}" for number in range(14))
+    space = OrderingSpace(crystal, {names: {"Br": 7, "Cl": 7}})
+    found = list(space.enumerate(space.count()))
+    assert len(found) == len({ordering.id for ordering in found}) == 3432
+    assert {ordering.degeneracy for ordering in found} == {1}
+    assert identify(space, found[99].sites) == (found[99].id, 1)
