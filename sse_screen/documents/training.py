@@ -77,6 +77,39 @@ class TrainingProtocol(Document):
     )
 
 
+class MaceProtocol(Document):
+    """How a MACE is trained; the architecture counts from scratch only, a foundation model has its own."""
+
+    method: Literal["scratch", "naive", "multihead"] = Field(
+        "scratch",
+        description="From scratch; fine-tuning; or fine-tuning with a second head on replayed structures",
+    )
+    channels: int = Field(16, ge=1, description="Channels of the messages")
+    largest_order: int = Field(0, ge=0, le=3, description="Largest order of equivariant messages")
+    interactions: int = Field(2, ge=1, le=4, description="Layers")
+    correlation: int = Field(2, ge=1, le=4, description="Order of the products")
+    cutoff_A: float = Field(5.0, gt=0, le=12, json_schema_extra={"unit": "angstrom"})
+    maximum_epochs: int = Field(100, ge=1, description="Last epoch at the latest")
+    patience: int = Field(20, ge=1, description="Stop after so many epochs without a lower held-out loss")
+    batch_size: int = Field(4, ge=1, description="Structures a step")
+    learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
+    energy_weight: float = Field(1.0, ge=0, description="Weight of energies")
+    force_weight: float = Field(10.0, ge=0, description="Weight of forces")
+    stress_weight: float = Field(1.0, ge=0, description="Weight of stresses")
+    precision: Literal["float32", "float64"] = Field("float32", description="Of all numbers")
+    atom_reference: Literal["refit", "keep"] = Field(
+        "refit",
+        description="Whether the foundation's element energies are fitted to the labels first",
+    )
+    maximum_reference_error_eV_per_atom: float = Field(
+        0.05,
+        gt=0,
+        allow_inf_nan=False,
+        description="Refused when energies are off by more in a way that compositions explain",
+        json_schema_extra={"unit": "eV/atom"},
+    )
+
+
 class ErrorStatistics(Document):
     """Errors of one quantity on one set."""
 
@@ -166,7 +199,7 @@ class TrainingOutput(Document):
     split: SplitProtocol
     n_training: int = Field(description="Structures to learn from", json_schema_extra={"unit": "1"})
     n_held_out: int = Field(description="Structures that chose the epoch", json_schema_extra={"unit": "1"})
-    protocol: TrainingProtocol
+    protocol: TrainingProtocol | MaceProtocol
     seed: int = Field(description="Seed of the order of the structures")
     reference_shift_eV: dict[str, float] = Field(
         description="What was added to the energy of each element", json_schema_extra={"unit": "eV"}
@@ -189,7 +222,11 @@ class TrainingOutput(Document):
 
 
 def training_key(
-    dataset_sha256: str, parent: PotentialIdentity | None, protocol: TrainingProtocol, seed: int, method: str
+    dataset_sha256: str,
+    parent: PotentialIdentity | None,
+    protocol: TrainingProtocol | MaceProtocol,
+    seed: int,
+    method: str,
 ) -> str:
     """Give the idempotency key of a training.
 
@@ -199,7 +236,7 @@ def training_key(
         Hash of the labels and of which of them are held out.
     parent : PotentialIdentity or None
         Only the code and the hash of the weights count.
-    protocol : TrainingProtocol
+    protocol : TrainingProtocol or MaceProtocol
         How it is trained.
     seed : int
         Seed of the order of the structures.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sse_screen.exceptions import InputError
 from sse_screen.potentials.classical import is_classical, load_classical
+from sse_screen.potentials.mace_calculator import load_mace
 from sse_screen.potentials.registry import find_potential
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def load_calculator(
     ----------
     name : str
         One of :func:`sse_screen.potentials.known_potentials`, or the path of a fine-tuned CHGNet file or
-        of a YAML file of classical parameters (which has neither variant nor device).
+        of a YAML file of classical parameters, or of a MACE model (these have no variants).
     variant : {"fast", "stock"}
         ``fast`` is this package's evaluation of the same model; ``stock`` the potential's own calculator.
     device : str, optional
@@ -115,6 +116,8 @@ def load_calculator(
 
         return ClassicalCalculator(load_classical(name))
     device = _device(device)
+    if potential.identity.code == "mace":
+        return load_mace(potential.path, device)
     if variant == "stock":
         with _silence():
             from chgnet.model.dynamics import CHGNetCalculator
@@ -148,6 +151,8 @@ def load_engine(name: str, *, device: str | None = None) -> Engine:
     potential = find_potential(name)
     if is_classical(name):
         raise InputError(f"potential {name!r} is classical: only CHGNet has a batched engine")
+    if potential.identity.code == "mace":
+        raise InputError(f"potential {name!r} is a MACE: only CHGNet has a batched engine")
     device = _device(device)
     weights = _weights(potential.path, potential.identity.weights_sha256)
     if device == "cpu":

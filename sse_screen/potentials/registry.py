@@ -13,6 +13,8 @@ from sse_screen.documents.base import PotentialIdentity
 from sse_screen.exceptions import InputError
 from sse_screen.potentials.classical import classical_names, classical_path, is_classical, load_classical
 from sse_screen.potentials.lammps_library import NOT_INSTALLED
+from sse_screen.potentials.mace_calculator import SUFFIX as MACE_SUFFIX
+from sse_screen.potentials.mace_calculator import mace_version
 
 DEFAULT_CHGNET = "0.3.0"
 _CHGNET_FILES = {
@@ -106,12 +108,13 @@ def find_potential(name: str) -> PotentialFile:
         if not path.is_file():
             raise InputError(
                 f"potential {name!r}: neither a known name ({', '.join(known_potentials())}) "
-                "nor a file; check the spelling or give the path of a CHGNet file"
+                "nor a file; check the spelling or give the path of a CHGNet file (or a MACE model, .model)"
             )
+    is_mace = path.suffix == MACE_SUFFIX
     identity = PotentialIdentity(
         name=name,
-        code="chgnet",
-        code_version=version("chgnet"),
+        code="mace" if is_mace else "chgnet",
+        code_version=mace_version() if is_mace else version("chgnet"),
         model_version=model_version,
         weights_sha256=_sha256(path.resolve(), path.stat().st_mtime_ns),
         level_of_theory=level_of_theory,

@@ -34,12 +34,12 @@ def small_campaign():
     """campaigns/finetune.yaml with a primitive cell, fewer labels and epochs."""
     content = yaml.safe_load((CAMPAIGNS / "finetune.yaml").read_text())
     section = content["potential_development"]
-    short = {"time_step_fs": 2.0, "equilibration_ps": 0.1, "production_ps": 0.3, "frame_interval_fs": 10.0}
+    short = {"time_step_fs": 2.0, "equilibration_ps": 0.1, "production_ps": 0.6, "frame_interval_fs": 10.0}
     section["compositions"] = [{"file": str(Path(__file__).parent / "licl_primitive.cif"), "name": "licl"}]
-    section["snapshots"] |= {"frames": 4}
+    section["snapshots"] |= {"frames": 5}
     section["dynamics"] |= {"replicas": 4, "minimum_length_A": 2.0, "protocol": short}
     section["labels"]["settings"] |= {"cutoff_eV": 300, "k_point_spacing_per_A": 0.8}
-    section["training"] |= {"maximum_epochs": 25}
+    section["training"] |= {"maximum_epochs": 50}
     section["training_fractions"] = [0.25, 0.5, 0.75, 1.0]
     section["split"] |= {"held_out_fraction": 0.25}
     section["gates"] = {"minimum_length_A": 3.0, "hot_time_ps": 0.1, "drift_time_ps": 0.1}

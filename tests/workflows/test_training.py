@@ -16,13 +16,14 @@ from sse_screen.database.stores import OUTPUTS, job_store
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.label import Label, pack_labels
 from sse_screen.documents.potential import PotentialDoc
-from sse_screen.documents.training import SplitProtocol, TrainingOutput, TrainingProtocol
+from sse_screen.documents.training import MaceProtocol, SplitProtocol, TrainingOutput, TrainingProtocol
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.potentials.registration import find_registered, register_file, set_alias, weights_file
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.sets import split_labels
 from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.mace_training import MaceTrainingMaker
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.potentials import choose_potential
 from sse_screen.workflows.runtime import calculator_for, calculator_of, worker
@@ -232,3 +233,21 @@ def test_splits_keep_configurations_together_and_nest():
         split_labels(structures, SplitProtocol(unseen_formulas=("Na4Cl4",)))
     with pytest.raises(TrainingInputError, match=r"'Na\(' is no formula"):
         split_labels(structures, SplitProtocol(unseen_formulas=("Na(",)))
+
+
+def test_a_mace_is_trained_registered_and_used_by_name(database, settings_environment):
+    labels = stored_labels(database, labelled(5))
+    protocol = MaceProtocol(channels=4, interactions=1, cutoff_A=3.5, maximum_epochs=1)
+    job = MaceTrainingMaker(protocol=protocol).make("tiny", [labels], ["uuid of the labels"])
+    responses = run_locally(job, store=job_store(settings_environment), ensure_success=True)
+    output = responses[job.uuid][1].output
+    assert (output.method, output.parent, output.potential.code) == ("MACE scratch", None, "mace")
+    assert run_builder(PotentialBuilder()).failed == 0
+    chosen = choose_potential("tiny", allow_unchecked=True)
+    atoms = labelled(1)[0].to_atoms()
+    atoms.calc = calculator_for(chosen)
+    assert atoms.get_potential_energy() / len(atoms) == pytest.approx(-6.1, abs=0.5)
+    with pytest.raises(InputError, match="is a chgnet, not a MACE"):
+        MaceTrainingMaker(resolve_potential("chgnet")).make.original(
+            MaceTrainingMaker(resolve_potential("chgnet")), "x", [labels]
+        )

@@ -1,0 +1,82 @@
+"""MACE models as ASE calculators, where the extra ``mace`` is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sse_screen.exceptions import InputError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+SUFFIX = ".model"
+NOT_INSTALLED = "MACE is not installed: pip install 'sse-screen[mace]' (mace-torch 0.3.16)"
+_OWN_HEAD = "Default"
+
+
+def mace_version() -> str:
+    """Give the version of the installed MACE.
+
+    Returns
+    -------
+    str
+        Version of mace-torch.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    if importlib.util.find_spec("mace") is None:
+        raise InputError(NOT_INSTALLED)
+    return version("mace-torch")
+
+
+def load_mace(path: Path, device: str) -> Calculator:
+    """Load a MACE model silently.
+
+    Parameters
+    ----------
+    path : Path
+        Model file. It can hold code that runs when it is loaded: load only files that you trust.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Calculator
+        Energies in eV, forces in eV/Å, stress in eV/Å^3; of a model with several heads that of the labels.
+
+    Raises
+    ------
+    InputError
+        MACE is not installed, or the file is no MACE model.
+    """
+    mace_version()
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it reports its choice of precision
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mace  # noqa: F401 - has to be imported before e3nn
+            import torch
+            from mace.calculators import MACECalculator
+
+            model = torch.load(path, map_location=device, weights_only=False)
+            heads = list(getattr(model, "heads", None) or [])
+            choice: dict[str, Any] = (
+                {"head": _OWN_HEAD if _OWN_HEAD in heads else heads[-1]} if len(heads) > 1 else {}
+            )
+            kind = {torch.float32: "float32", torch.float64: "float64"}[next(model.parameters()).dtype]
+            return MACECalculator(models=[model], device=device, default_dtype=kind, **choice)
+    except Exception as error:
+        raise InputError(f"potential {str(path)!r}: cannot be read as a MACE model ({error})") from error
+    finally:
+        logging.disable(level)
