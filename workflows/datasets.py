@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobflow import Maker, Response, job
+from pymatgen.core import Structure
 
 from sse_screen.documents.base import BlobReference, content_hash
 from sse_screen.documents.dataset import DatasetOutput, RejectedLabel
@@ -48,6 +49,7 @@ class DatasetMaker(Maker):
         dataset_name: str,
         labels: list[BlobReference | dict[str, Any] | None],
         inputs: list[str] | None = None,
+        references: dict[str, Structure | dict[str, Any] | None] | None = None,
     ) -> Response[DatasetOutput]:
         """Clean.
 
@@ -59,6 +61,9 @@ class DatasetMaker(Maker):
             Packed labels (``packed`` of label batches); None for a batch that failed.
         inputs : list of str, optional
             uuids of the jobs that the labels are from.
+        references : dict, optional
+            Crystal by parent configuration, atoms in the order of its frames: what changes of bonds are
+            counted from.
 
         Returns
         -------
@@ -68,12 +73,11 @@ class DatasetMaker(Maker):
         Raises
         ------
         InputError
-            If bonds are to be tested (that takes reference crystals) or nothing is left.
+            If bonds are to be tested and a parent has no reference, or nothing is left.
         LabelError
             If two labels are at different levels of theory.
         """
-        if self.rules.bond_change is not None:
-            raise InputError("bond_change: a job has no reference crystals; clean with sse_screen.training")
+        crystals = _crystals(references or {}) if self.rules.bond_change is not None else {}
         packed = [BlobReference.model_validate(reference) for reference in labels if reference is not None]
         if not packed:
             raise InputError(f"{dataset_name}: none of {len(labels)} batches has labels")
@@ -84,17 +88,35 @@ class DatasetMaker(Maker):
                 "name": dataset_name,
                 "labels": sorted(reference.sha256 for reference in packed),
                 "rules": self.rules.model_dump(mode="json"),
+                "references": {
+                    parent: [[str(s.specie), *s.coords.round(6).tolist()] for s in c]
+                    for parent, c in crystals.items()
+                },
             }
         )
 
         def compute(_folder: Path) -> DatasetOutput:
-            return _cleaned(key, dataset_name, packed, self.rules, inputs or [])
+            return _cleaned(key, dataset_name, packed, self.rules, crystals, inputs or [])
 
         return once(key, DatasetOutput, compute)
 
 
+def _crystals(references: dict[str, Structure | dict[str, Any] | None]) -> dict[str, Structure]:
+    """Give the reference crystals; none of a parent whose run failed."""
+    return {
+        parent: crystal if isinstance(crystal, Structure) else Structure.from_dict(crystal)
+        for parent, crystal in references.items()
+        if crystal is not None
+    }
+
+
 def _cleaned(
-    key: str, dataset_name: str, packed: list[BlobReference], rules: CleaningRules, inputs: list[str]
+    key: str,
+    dataset_name: str,
+    packed: list[BlobReference],
+    rules: CleaningRules,
+    references: dict[str, Structure],
+    inputs: list[str],
 ) -> DatasetOutput:
     """Clean packed labels and store what was kept and what was not."""
     started = time.perf_counter()
@@ -105,7 +127,7 @@ def _cleaned(
     }
     frames = {name: label.to_labelled() for name, label in sorted(found.items())}
     everything = Dataset(tuple(frames.values()))
-    cleaned = clean(everything, rules)
+    cleaned = clean(everything, rules, references)
     if not cleaned.kept:
         raise InputError(f"{dataset_name}: cleaning rejected all {len(frames)} labels")
     dataset = Dataset(cleaned.kept)

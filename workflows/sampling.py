@@ -194,20 +194,11 @@ class LabelledSnapshotsFlowMaker(Maker):
             Its output is a :class:`~sse_screen.documents.dataset.DatasetOutput`.
         """
         runs: list[Job] = []
-        dynamics = replace(self.dynamics, purpose="sampling")
+        references: dict[str, Any] = {}
         for name, structure in structures.items():
-            material: dict[str, Any] = {
-                "material_id": structure_hash(structure),
-                "material_name": name,
-                "mobile_ion": mobile_ion,
-                "charge_number": charge_number,
-            }
-            for temperature_K in self.temperatures_K:
-                for replica in range(self.replicas):
-                    named = content_hash([self.seed, material["material_id"], float(temperature_K), replica])
-                    run = dynamics.make(structure, material, float(temperature_K), int(named[:8], 16))
-                    run.name = f"{name} {temperature_K:g} K run {replica + 1}"
-                    runs.append(run)
+            made_runs = self._runs(name, structure, mobile_ion, charge_number)
+            references[structure_hash(structure)] = made_runs[0].output.structure
+            runs += made_runs
         taken: Job = self.snapshots.make([run.output for run in runs], [run.uuid for run in runs])
         taken.config = JobConfig(on_missing_references=OnMissing.NONE)  # a run that failed stops no other
         labelled: list[Job] = []
@@ -216,7 +207,28 @@ class LabelledSnapshotsFlowMaker(Maker):
             made.name = f"{self.labels.name} {number + 1} of {self.snapshots.batches}"
             labelled.append(made)
         cleaned: Job = self.dataset.make(
-            self.name, [made.output.packed for made in labelled], [made.uuid for made in labelled]
+            self.name,
+            [made.output.packed for made in labelled],
+            [made.uuid for made in labelled],
+            references,
         )
         cleaned.config = JobConfig(on_missing_references=OnMissing.NONE)
         return Flow([*runs, taken, *labelled, cleaned], cleaned.output, name=self.name)
+
+    def _runs(self, name: str, structure: Structure, mobile_ion: str, charge_number: int) -> list[Job]:
+        """Give the runs of one crystal."""
+        dynamics = replace(self.dynamics, purpose="sampling")
+        material: dict[str, Any] = {
+            "material_id": structure_hash(structure),
+            "material_name": name,
+            "mobile_ion": mobile_ion,
+            "charge_number": charge_number,
+        }
+        runs: list[Job] = []
+        for temperature_K in self.temperatures_K:
+            for replica in range(self.replicas):
+                named = content_hash([self.seed, material["material_id"], float(temperature_K), replica])
+                run: Job = dynamics.make(structure, material, float(temperature_K), int(named[:8], 16))
+                run.name = f"{name} {temperature_K:g} K run {replica + 1}"
+                runs.append(run)
+        return runs

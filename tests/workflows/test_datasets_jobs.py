@@ -93,6 +93,23 @@ def test_a_cleaned_set_keeps_what_it_rejected(run, database):
     assert turned.calculation_key == output.calculation_key
 
 
+def test_bonds_are_counted_from_the_reference_of_each_parent(run, database):
+    species, cell = ("P", "S", "Li"), np.eye(3) * 8.0
+
+    def molecule(bond_A, seed):
+        positions = np.array([[0, 0, 0], [bond_A, 0, 0], [4.0, 4.0, 4.0 + 0.01 * seed]])
+        return frame(seed, species=species, positions=positions, cell=cell, forces=np.ones((3, 3)))
+
+    reference = molecule(2.05, 0).to_structure()
+    batch = imported(run, [molecule(2.0, 1), molecule(2.1, 2), molecule(2.6, 3)])
+    maker = DatasetMaker(CleaningRules(bond_change=0.2))
+    output = run(maker.make("thiophosphate", [batch.packed], None, {"p": reference.as_dict()}))
+    (rejected,) = output.rejected
+    assert rejected.reason == "a P-S bond of 2.050 Å changed by +27 %, more than 20 %"
+    longer = molecule(2.3, 0).to_structure()
+    assert len(run(maker.make("thiophosphate", [batch.packed], None, {"p": longer})).rejected) == 0
+
+
 def test_what_a_set_cannot_be(run, database):
     one = imported(run, [frame(1)])
     other = imported(run, [frame(2, level_of_theory=LEVEL.model_copy(update={"functional": "else"}))])
