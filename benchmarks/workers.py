@@ -145,7 +145,7 @@ def _memory(result: Result, console: Console, folder: Path, quick: bool) -> None
 
 
 def _storage(result: Result, console: Console, folder: Path, quick: bool) -> None:
-    name, n_steps = ("li3n", 600) if quick else ("li6ps5cl", 4_000)
+    name, n_steps = ("li3n", 600) if quick else ("lgps", 4_000)
     subprocess.run(
         [sys.executable, "-c", _RUN, name, str(n_steps), str(folder / "stored")],
         stdout=subprocess.DEVNULL,

@@ -223,3 +223,19 @@ def test_stored_positions_leave_the_displacements_within_a_thousandth(tmp_path):
     for lag in (1, 10, 100, 1000):
         true, kept = (np.mean(np.sum((p[lag:] - p[:-lag]) ** 2, axis=2)) for p in (exact, stored))
         assert kept == pytest.approx(true, rel=1e-3)
+
+
+def test_files_of_the_first_version_are_still_read(tmp_path):
+    import h5py
+
+    path = run(tmp_path).trajectory_file
+    whole = read_trajectory_file(path)
+    old = tmp_path / "old.h5"
+    with h5py.File(path) as new, h5py.File(old, "w") as file:
+        for name in new:
+            array = new[name][:]
+            file[name] = np.moveaxis(array, -1, 0) if name == "positions" else array
+        file.attrs.update(dict(new.attrs) | {"format_version": 1})
+    again = read_trajectory_file(old, 7, 90, atoms=[0, 3])
+    assert np.array_equal(again.positions, whole.positions[7:90, [0, 3]])
+    assert stored_size(old).n_atoms == 8

@@ -109,7 +109,7 @@ def test_the_database_goes_away_during_a_run_and_its_upload(settings_environment
     server.start()
     try:
         pad, database = launchpad(settings), connect(settings)
-        submit(pad, database, production_ps=2.0)
+        submit(pad, database)
         failed = []
         launcher = threading.Thread(target=lambda: failed.append(launch(settings, pad)))
         launcher.start()
@@ -190,12 +190,12 @@ socket.gethostname = lambda: "elsewhere"
 def test_hung_dead_and_living_workers_are_told_apart_whatever_their_clocks_say(
     pad, database, settings, monkeypatch
 ):
-    submit(pad, database, production_ps=2.0)
+    submit(pad, database)
     hung = start_worker(settings)
     wait_for(lambda: len(segments(settings)) >= 2, process=hung)
     (job,) = wait_for(lambda: [j for j in running_jobs(pad) if j.done], process=hung)
     assert job.health == "running"
-    assert job.total == 1050
+    assert job.total == 650
     hung.send_signal(signal.SIGSTOP)
     monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.5)
     patience = Patience(slow_after_s=1.0, hung_after_s=7.0)
