@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.spatial import cKDTree
 
 from sse_screen.exceptions import InputError
 
 Array = NDArray[np.floating]
-_PAIRS_PER_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -79,32 +79,39 @@ def _indices_of(species: Sequence[str], name: str) -> NDArray[np.int64]:
     return indices
 
 
-def _image_shifts(cells: Array, radius_A: float) -> Array:
-    """Lattice translations that reach every pair within the radius once fractions lie in [-1/2, 1/2]."""
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=-2)
-    reach = np.floor(radius_A / heights.min(axis=0) + 0.5 - 1e-12).astype(int)
-    axes = [np.arange(-n, n + 1) for n in reach]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(float)
+class _Neighbours(NamedTuple):
+    """Atoms of two species in one frame, those of the second with all periodic images in reach."""
+
+    centres: Array
+    others: Any
+
+    def distances(self, radius_A: float) -> Array:
+        """Distances of all pairs below the radius but those of an atom with itself, shape (n_pairs,)."""
+        found = cKDTree(self.centres).sparse_distance_matrix(
+            self.others, np.nextafter(radius_A, 0.0), output_type="ndarray"
+        )["v"]
+        return np.asarray(found[found > 0])
+
+    def counts(self, radius_A: float) -> NDArray[np.int64]:
+        """Neighbours of each centre below the radius, itself included if it is one, shape (n_centres,)."""
+        radius = np.nextafter(radius_A, 0.0)
+        return np.asarray(self.others.query_ball_point(self.centres, radius, return_length=True))
 
 
-def _pair_distances(
+def _neighbours(
     positions: Array, cells: Array, first: NDArray[np.int64], second: NDArray[np.int64], radius_A: float
-) -> Iterator[Array]:
-    """Yield blocks of distances (frames, n_first, n_second); self pairs and those out of reach are inf."""
-    shifts = _image_shifts(cells, radius_A)
-    block = max(1, _PAIRS_PER_BLOCK // (len(first) * len(second)))
-    same_atom = first[:, None] == second[None, :]
-    for start in range(0, len(positions), block):
-        part = slice(start, start + block)
-        fractional = np.einsum("tai,tij->taj", positions[part], np.linalg.inv(cells[part]))
-        difference = fractional[:, None, second] - fractional[:, first, None]
-        difference -= np.round(difference)
-        for shift in shifts:
-            vectors = np.einsum("tabi,tij->tabj", difference + shift, cells[part])
-            distances = np.sqrt(np.einsum("tabj,tabj->tab", vectors, vectors))
-            if not shift.any():
-                distances[:, same_atom] = np.inf
-            yield np.where(distances < radius_A, distances, np.inf)
+) -> Iterator[_Neighbours]:
+    """Give each frame with the images of the second species within the radius of the cell, in a k-d tree."""
+    for frame, cell in zip(positions, cells, strict=True):
+        inverse = np.linalg.inv(cell)
+        # Distances from face to face, so that the margins hold in any cell.
+        margin = radius_A * np.linalg.norm(inverse, axis=0)
+        home = (frame @ inverse) % 1.0
+        reach = np.ceil(margin).astype(int)
+        shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1)
+        images = (home[second][:, None] + shifts.reshape(-1, 3)).reshape(-1, 3)
+        inside = np.all((images >= -margin) & (images <= 1 + margin), axis=1)
+        yield _Neighbours(home[first] @ cell, cKDTree(images[inside] @ cell))
 
 
 def _check_frames(positions: Array, cells: Array, species: Sequence[str]) -> tuple[Array, Array]:
@@ -162,8 +169,8 @@ def radial_distribution(
     first, second = _indices_of(species, pair[0]), _indices_of(species, pair[1])
     edges = bin_width_A * np.arange(round(maximum_radius_A / bin_width_A) + 1)
     counts = np.zeros(len(edges) - 1)
-    for distances in _pair_distances(positions, cells, first, second, float(edges[-1])):
-        bins = (distances[np.isfinite(distances)] / bin_width_A).astype(np.int64)
+    for frame in _neighbours(positions, cells, first, second, float(edges[-1])):
+        bins = (frame.distances(float(edges[-1])) / bin_width_A).astype(np.int64)
         counts += np.bincount(bins, minlength=len(counts))[: len(counts)]
     partners = len(second) - (pair[0] == pair[1])
     inverse_volume = float(np.mean(1.0 / np.abs(np.linalg.det(cells))))
@@ -238,15 +245,9 @@ def coordination_statistics(
     if cutoff_A <= 0:
         raise InputError(f"cutoff_A must be positive, got {cutoff_A}")
     first, second = _indices_of(species, pair[0]), _indices_of(species, pair[1])
-    images = len(_image_shifts(cells, cutoff_A))
-    per_block: list[NDArray[np.int64]] = []
-    for number, distances in enumerate(_pair_distances(positions, cells, first, second, cutoff_A)):
-        counts = np.isfinite(distances).sum(axis=-1)
-        if number % images:
-            per_block[-1] = per_block[-1] + counts
-        else:
-            per_block.append(counts)
-    neighbours = np.concatenate([block.ravel() for block in per_block])
+    itself = int(pair[0] == pair[1])
+    found = _neighbours(positions, cells, first, second, cutoff_A)
+    neighbours = np.concatenate([frame.counts(cutoff_A) - itself for frame in found])
     values, occurrences = np.unique(neighbours, return_counts=True)
     shares = occurrences / len(neighbours)
     fractions = {int(value): float(share) for value, share in zip(values, shares, strict=True)}
