@@ -239,9 +239,7 @@ def _draw_sites(analysis: SiteAnalysis, level: float, folder: Path) -> None:
     for name, figure in made.items():
         figure.savefig(folder / f"{name}.png", dpi=150)
     interactive = {
-        "density_surface": draw.density_surface_plotly(
-            density, level, atoms=atoms, sites=analysis.sites, stride=2
-        ),
+        "density_surface": draw.density_surface_plotly(density, level, atoms=atoms, sites=analysis.sites),
         "jump_network": draw.jump_network_plotly(analysis.sites, analysis.network),
     }
     for name, page in interactive.items():
@@ -253,7 +251,7 @@ def _draw_sites(analysis: SiteAnalysis, level: float, folder: Path) -> None:
 def _draw_structure(document: StructureFunctions, folder: Path) -> None:
     import numpy as np
 
-    from sse_screen.transport import site_figures as draw
+    from sse_screen.transport import structure_figures as draw
 
     folder.mkdir(parents=True, exist_ok=True)
     curves = {

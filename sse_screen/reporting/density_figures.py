@@ -21,9 +21,6 @@ from sse_screen.transport.site_figures import (
 )
 from sse_screen.transport.sites import SiteSet
 
-# Grid points along the longest edge from which triangles are made; more cannot be seen.
-_SURFACE_POINTS = 60
-
 
 def slices_figure(document: SiteNetworkDoc, content: bytes) -> Figure:
     """Draw three slices through the highest density.
@@ -78,7 +75,7 @@ def surface_figure(document: SiteNetworkDoc, content: bytes) -> Figure:
     """
     stored = unpack_density(content)
     density = _smoothed(stored)
-    return density_surface_figure(density, _level(document), atoms=_atoms(stored), stride=_stride(density))
+    return density_surface_figure(density, _level(document), atoms=_atoms(stored))
 
 
 def surface_plotly(document: SiteNetworkDoc, content: bytes) -> dict[str, Any]:
@@ -98,9 +95,7 @@ def surface_plotly(document: SiteNetworkDoc, content: bytes) -> dict[str, Any]:
     """
     stored = unpack_density(content)
     density = _smoothed(stored)
-    figure = density_surface_plotly(
-        density, _level(document), atoms=_atoms(stored), sites=_sites(document), stride=_stride(density)
-    )
+    figure = density_surface_plotly(density, _level(document), atoms=_atoms(stored), sites=_sites(document))
     return _json(figure)
 
 
@@ -120,10 +115,6 @@ def _atoms(stored: StoredDensity) -> Atoms | None:
 def _level(document: SiteNetworkDoc) -> float:
     assert document.density is not None
     return document.density.isosurface_per_A3
-
-
-def _stride(density: DensityGrid) -> int:
-    return max(1, -(-max(density.shape) // _SURFACE_POINTS))
 
 
 def _sites(document: SiteNetworkDoc) -> SiteSet | None:

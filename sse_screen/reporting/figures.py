@@ -28,10 +28,9 @@ from sse_screen.transport.network import JumpNetwork
 from sse_screen.transport.site_figures import (
     jump_network_figure,
     jump_network_plotly,
-    pair_distribution_figure,
-    spectrum_figure,
 )
 from sse_screen.transport.sites import SiteSet
+from sse_screen.transport.structure_figures import pair_distribution_figure, spectrum_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

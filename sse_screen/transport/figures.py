@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
@@ -165,12 +165,22 @@ def arrhenius_figure(fit: ArrheniusFit, target_K: float | None = 300.0) -> Figur
     if energy.value is not None and energy.lower is not None and energy.upper is not None:
         note = "" if energy.verdict == "ok" else f", {energy.verdict}"
         axes.set_title(
-            f"E_a = {energy.value:.3f} eV ({energy.lower:.3f} to {energy.upper:.3f}){note}", fontsize=10
+            f"E$_a$ = {energy.value:.3f} eV ({energy.lower:.3f} to {energy.upper:.3f}){note}", fontsize=10
         )
     else:
         axes.set_title("no activation energy: " + "; ".join(energy.reasons), fontsize=9)
     axes.legend(frameon=False, fontsize=9)
+    top = axes.secondary_xaxis("top", functions=(_inverse, _inverse))
+    top.set_xlabel("T (K)")
+    low, high = sorted(_inverse(np.array(axes.get_xlim())))
+    ticks = [t for t in (200, 250, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000) if low <= t <= high]
+    top.set_xticks(ticks)
     return figure
+
+
+def _inverse(values: Any) -> Any:
+    """Return 1000/x, from T to 1000/T and back."""
+    return 1000 / np.maximum(values, 1e-9)
 
 
 def _draw_line(axes: Axes, fit: ArrheniusFit, target_K: float | None) -> None:
@@ -186,5 +196,8 @@ def _draw_line(axes: Axes, fit: ArrheniusFit, target_K: float | None) -> None:
     if not drawn:
         return
     x, y, lower, upper = (np.array(column, dtype=float) for column in zip(*drawn, strict=True))
-    axes.plot(x, y, color=_FIT, lw=1.4, label="fit and 95 % band")
+    inside = (x >= 1000 / max(measured) - 1e-9) & (x <= 1000 / min(measured) + 1e-9)
+    axes.plot(x[inside], y[inside], color=_FIT, lw=1.4, label="fit and 95 % band")
+    if not inside.all():
+        axes.plot(x[~inside], y[~inside], color=_FIT, lw=1.4, ls="--", label="extrapolated")
     axes.fill_between(x, lower, upper, color=_FIT, alpha=0.18, lw=0)

@@ -1,12 +1,12 @@
-"""Figures of densities, jump networks, pair distributions and spectra, without global state."""
+"""Figures of densities and jump networks, without global state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.collections import LineCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -26,6 +26,20 @@ Array = NDArray[np.floating]
 _LARGEST_LEGEND = 10
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 _SURFACE = "#3B7DD8"
+# As many as are drawn within a few seconds.
+_TRIANGLES_ON_SCREEN, _TRIANGLES_IN_PRINT = 150_000, 400_000
+_SLABS = 16
+_ELEVATION, _AZIMUTH = 18.0, -62.0
+_SINES = np.sin(np.radians([_AZIMUTH, _ELEVATION]))
+_COSINES = np.cos(np.radians([_AZIMUTH, _ELEVATION]))
+# Right, up and towards the viewer.
+_VIEW = np.array(
+    [
+        [-_SINES[0], _COSINES[0], 0.0],
+        [-_SINES[1] * _COSINES[0], -_SINES[1] * _SINES[0], _COSINES[1]],
+        [_COSINES[1] * _COSINES[0], _COSINES[1] * _SINES[0], _SINES[1]],
+    ]
+)
 
 
 class Atoms(NamedTuple):
@@ -64,8 +78,9 @@ def density_slices_figure(
     """
     values = density.values_per_A3
     fractions, least = _cuts(density, at)
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
     panels = figure.subplots(1, 3)
+    marks: dict[str, Any] = {}
     scale = LogNorm(least, values.max())
     for axis, axes in enumerate(panels):
         first, second = [k for k in range(3) if k != axis]
@@ -77,13 +92,16 @@ def density_slices_figure(
         image = axes.pcolormesh(x, y, shown, norm=scale, cmap="viridis", shading="nearest")
         image.set_rasterized(True)
         if sites is not None:
-            _mark_sites(axes, sites, axis, fractions[axis], in_plane)
+            marks |= _mark_sites(axes, sites, axis, fractions[axis], in_plane)
         axes.set_aspect("equal")
         axes.set_facecolor("#f2f2f2")
         axes.set_xlabel(f"along {'abc'[first]} (Å)")
-        axes.set_ylabel(f"across, in the plane of {'abc'[first]} and {'abc'[second]} (Å)")
+        skew = abs(in_plane[1, 0]) > 1e-3 * abs(in_plane[1, 1])
+        axes.set_ylabel(f"{'across, towards' if skew else 'along'} {'abc'[second]} (Å)")
         axes.set_title(f"{'abc'[axis]} = {index / values.shape[axis]:.2f}")
-    figure.colorbar(image, ax=list(panels), label="density (Å$^{-3}$)", shrink=0.9)
+    figure.colorbar(image, ax=list(panels), label="density (Å$^{-3}$)", shrink=0.85)
+    if marks:
+        figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=8, frameon=False)
     return figure
 
 
@@ -143,20 +161,19 @@ def _plane_coordinates(
     return points[..., 0], points[..., 1], in_plane
 
 
-def _mark_sites(axes: Axes, sites: SiteSet, axis: int, fraction: float, in_plane: Array) -> None:
+def _mark_sites(axes: Axes, sites: SiteSet, axis: int, fraction: float, in_plane: Array) -> dict[str, Any]:
+    """Mark the sites near a slice, and return one mark of each type by its name."""
     height = 1.0 / np.linalg.norm(np.linalg.inv(sites.cell_A)[:, axis])
     away = (sites.fractional[:, axis] - fraction + 0.5) % 1.0 - 0.5
     others = [k for k in range(3) if k != axis]
-    drawn = False
+    drawn: dict[str, Any] = {}
     for number, name in enumerate(sites.type_names):
         near = (np.abs(away) * height < 0.5) & (sites.type_indices == number)
         points = (sites.fractional[near] % 1.0)[:, others] @ in_plane
         if len(points):
             colour = COLOURS[(number + 1) % len(COLOURS)]
-            axes.plot(points[:, 0], points[:, 1], "o", mfc="none", mec=colour, mew=1.5, label=name)
-            drawn = True
-    if drawn:
-        axes.legend(loc="upper right", fontsize="small")
+            (drawn[name],) = axes.plot(points[:, 0], points[:, 1], "o", mfc="none", mec=colour, mew=1.5)
+    return drawn
 
 
 def density_surface_plotly(
@@ -165,7 +182,7 @@ def density_surface_plotly(
     *,
     atoms: Atoms | None = None,
     sites: SiteSet | None = None,
-    stride: int = 1,
+    stride: int | None = None,
 ) -> go.Figure:
     """Draw an isosurface in its cell for the browser.
 
@@ -180,7 +197,7 @@ def density_surface_plotly(
     sites : SiteSet, optional
         Sites.
     stride : int
-        Use every n-th grid point alone, for smaller files.
+        Use every n-th grid point alone; if left out, as many as are drawn in a few seconds.
 
     Returns
     -------
@@ -189,7 +206,7 @@ def density_surface_plotly(
     """
     import plotly.graph_objects as go
 
-    mesh = isosurface(density, level_per_A3, stride=stride)
+    mesh = _mesh(density, level_per_A3, stride, _TRIANGLES_ON_SCREEN)
     figure = go.Figure(_cell_trace(density.cell_A))
     x, y, z = np.round(mesh.vertices_A, 3).T
     i, j, k = mesh.triangles.T
@@ -208,6 +225,18 @@ def density_surface_plotly(
             figure.add_trace(_points_trace(chosen @ density.cell_A, kind, colour, 4, "diamond"))
     _bare(figure)
     return figure
+
+
+def _mesh(density: DensityGrid, level_per_A3: float, stride: int | None, most: int) -> TriangleMesh:
+    """Return the isosurface, of a grid thinned until it has no more than so many triangles."""
+    if stride is not None:
+        return isosurface(density, level_per_A3, stride=stride)
+    mesh = isosurface(density, level_per_A3)
+    thinned = 1
+    while len(mesh.triangles) > most and thinned < min(density.shape) // 8:
+        thinned += 1
+        mesh = isosurface(density, level_per_A3, stride=thinned)
+    return mesh
 
 
 def _points_trace(points: Array, name: str, colour: str, size: int, symbol: str = "circle") -> Any:
@@ -248,7 +277,7 @@ def _bare(figure: Any) -> None:
 
 
 def density_surface_figure(
-    density: DensityGrid, level_per_A3: float, *, atoms: Atoms | None = None, stride: int = 1
+    density: DensityGrid, level_per_A3: float, *, atoms: Atoms | None = None, stride: int | None = None
 ) -> Figure:
     """Draw an isosurface in its cell for print.
 
@@ -261,35 +290,68 @@ def density_surface_figure(
     atoms : Atoms, optional
         Framework.
     stride : int
-        Use every n-th grid point alone, for speed.
+        Use every n-th grid point alone; if left out, as many as are drawn in a few seconds.
 
     Returns
     -------
     matplotlib.figure.Figure
         The figure.
     """
-    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
-
-    mesh: TriangleMesh = isosurface(density, level_per_A3, stride=stride)
-    figure = Figure(figsize=(6, 5.5), layout="constrained")
-    axes: Any = figure.add_subplot(projection="3d")
+    mesh = _mesh(density, level_per_A3, stride, _TRIANGLES_IN_PRINT)
+    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    axes = figure.add_subplot()
     corners = mesh.vertices_A[mesh.triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    light = 0.55 + 0.45 * np.abs(normals @ (np.array([1.0, -1.0, 1.5]) / np.sqrt(4.25)))
-    base = np.array([0.231, 0.490, 0.847])
-    surface = Poly3DCollection(corners, facecolors=np.clip(light[:, None] * base, 0, 1))
-    # Thousands of triangles would make an SVG of many megabytes.
-    surface.set_rasterized(True)
-    axes.add_collection3d(surface)
-    _frame(axes, density.cell_A)
+    light = 0.35 + 0.65 * np.abs(normals @ (np.array([1.0, -1.0, 1.5]) / np.sqrt(4.25)))
+    depth = corners.mean(axis=1) @ _VIEW[2]
+    # What is far away fades, which shows depth where all is of one colour.
+    near = (depth - depth.min(initial=0.0)) / max(float(np.ptp(depth)) if len(depth) else 0.0, 1e-9)
+    colours = 1 - (1 - light[:, None] * np.array([0.31, 0.60, 0.95])) * (0.4 + 0.6 * near[:, None])
+    _paint(axes, corners, np.clip(colours, 0, 1), depth, atoms, density.cell_A)
+    for line in _cell_lines(density.cell_A):
+        axes.plot(*(line @ _VIEW[:2].T).T, color="#555555", lw=0.8)
     if atoms is not None:
-        for number, species in enumerate(dict.fromkeys(atoms.species)):
-            chosen = atoms.fractional[np.array(atoms.species) == species] % 1.0 @ density.cell_A
-            axes.scatter(*chosen.T, s=18, color=COLOURS[number + 1], label=species, depthshade=False)
-        axes.legend(loc="upper left")
-    axes.set_title(f"density at {level_per_A3:g} Å$^{{-3}}$")
+        figure.legend(loc="outside lower center", ncols=8, frameon=False)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    uniform = density.norm / float(abs(np.linalg.det(density.cell_A)))
+    axes.set_title(
+        f"density at {level_per_A3:.2g} Å$^{{-3}}$ (spread evenly it would be {uniform:.2g} Å$^{{-3}}$)",
+        fontsize=10,
+    )
     return figure
+
+
+def _paint(
+    axes: Axes, corners: Array, colours: Array, depth: Array, atoms: Atoms | None, cell: Array
+) -> None:
+    """Paint triangles and atoms from behind, slab by slab.
+
+    Axes in three dimensions take a minute for as many triangles, and know no depth between collections.
+    """
+    edges = np.linspace(depth.min(initial=0.0), depth.max(initial=0.0), _SLABS + 1)[1:-1]
+    slab = np.digitize(depth, edges)
+    drawn: dict[str, None] = {}
+    for number in range(_SLABS):
+        inside = np.flatnonzero(slab == number)
+        inside = inside[np.argsort(depth[inside])]
+        # Smoothed edges would leave gaps between triangles, and all of them make an SVG of many megabytes.
+        flat = corners[inside] @ _VIEW[:2].T
+        surface = PolyCollection(flat, facecolors=colours[inside], edgecolors="none", antialiaseds=False)
+        surface.set_rasterized(True)
+        surface.set_zorder(number + 1)
+        axes.add_collection(surface)
+        if atoms is None:
+            continue
+        points = atoms.fractional % 1.0 @ cell
+        here = np.digitize(points @ _VIEW[2], edges) == number
+        for colour, species in zip(COLOURS[1:], dict.fromkeys(atoms.species), strict=False):
+            x, y = _VIEW[:2] @ points[here & (np.array(atoms.species) == species)].T
+            if len(x):
+                label = None if species in drawn else species
+                axes.scatter(x, y, s=22, color=colour, label=label, lw=0.4, ec="white", zorder=number + 1.5)
+                drawn[species] = None
 
 
 def _frame(axes: Any, cell: Array) -> None:
@@ -303,7 +365,7 @@ def _frame(axes: Any, cell: Array) -> None:
     axes.set_zlim(low[2], high[2])
     axes.set_box_aspect(high - low)
     axes.set_axis_off()
-    axes.view_init(elev=18, azim=-62)
+    axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
 
 
 def jump_network_figure(sites: SiteSet, network: JumpNetwork, occupancies: Array) -> Figure:
@@ -390,64 +452,3 @@ def jump_network_plotly(sites: SiteSet, network: JumpNetwork) -> go.Figure:
 
 def _halves(start: Array, end: Array, step: Array) -> list[tuple[Array, Array]]:
     return [(start, start + 0.5 * step), (end - 0.5 * step, end)]
-
-
-def pair_distribution_figure(curves: Mapping[str, tuple[Array, Array, float | None]]) -> Figure:
-    """Draw partial radial distribution functions, one below the other.
-
-    Parameters
-    ----------
-    curves : mapping of str to (ndarray, ndarray, float or None)
-        By name of the pair: radii (Å), g, and the cutoff (Å) to be marked.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The figure.
-    """
-    figure = Figure(figsize=(6, 1.2 + 1.25 * len(curves)), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(len(curves), 1, sharex=True))
-    for number, (name, (radii, g, cutoff)) in enumerate(curves.items()):
-        axes, colour = panels[number], COLOURS[number % len(COLOURS)]
-        axes.axhline(1.0, color="#bbbbbb", lw=0.8)
-        axes.plot(radii, g, color=colour, lw=1.4)
-        axes.fill_between(radii, g, color=colour, alpha=0.12)
-        if cutoff is not None:
-            axes.axvline(cutoff, color="#555555", ls=":", lw=1)
-        axes.text(0.02, 0.9, name, transform=axes.transAxes, va="top", weight="bold", color=colour)
-        axes.set_ylim(0, None)
-        axes.set_ylabel("g(r)")
-    panels[-1].set_xlabel("r (Å); dotted: coordination cutoff")
-    panels[-1].set_xlim(0, None)
-    return figure
-
-
-def spectrum_figure(frequencies_THz: Array, dos_per_species: Mapping[str, Array]) -> Figure:
-    """Draw the vibrational density of states, stacked by species.
-
-    Parameters
-    ----------
-    frequencies_THz : ndarray, shape (n,)
-        Frequencies.
-    dos_per_species : mapping of str to ndarray, shape (n,)
-        Modes per THz.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The figure.
-    """
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.subplots()
-    bottom = np.zeros(len(frequencies_THz))
-    for number, (name, dos) in enumerate(dos_per_species.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        axes.fill_between(frequencies_THz, bottom, bottom + dos, color=colour, alpha=0.55, label=name, lw=0)
-        bottom = bottom + dos
-    axes.add_collection(LineCollection([np.column_stack([frequencies_THz, bottom])], colors="black", lw=1.0))
-    axes.set_xlim(0, float(np.max(frequencies_THz)))
-    axes.set_ylim(0, None)
-    axes.set_xlabel("frequency (THz)")
-    axes.set_ylabel("modes per THz")
-    axes.legend()
-    return figure

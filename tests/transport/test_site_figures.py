@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from sse_screen.transport.density import DensityGrid
@@ -17,10 +18,9 @@ from sse_screen.transport.site_figures import (
     density_surface_plotly,
     jump_network_figure,
     jump_network_plotly,
-    pair_distribution_figure,
-    spectrum_figure,
 )
 from sse_screen.transport.sites import SiteSet
+from sse_screen.transport.structure_figures import pair_distribution_figure, spectrum_figure
 
 SKEWED = np.array([[8.0, 0, 0], [-2.0, 8.0, 0], [1.0, 1.0, 8.0]])
 
@@ -61,8 +61,10 @@ def test_slices_cut_through_the_maximum_and_mark_sites() -> None:
     figure = density_slices_figure(ball(SKEWED), sites=sites)
     titles = [axes.get_title() for axes in figure.axes[:3]]
     assert titles == ["a = 0.50", "b = 0.50", "c = 0.50"]
-    labels = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes[:3]]
-    assert labels == [["1b", "i-1a"], ["1b", "i-1a"], ["1b"]]
+    marks = [[len(line.get_xdata()) for line in axes.lines] for axes in figure.axes[:3]]
+    assert marks == [[1, 1], [1, 1], [1]]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["1b", "i-1a"]
     assert png(figure).startswith(b"\x89PNG")
     cut = density_slices_figure(ball(SKEWED), at=(0.25, 0.0, 0.75))
     assert [axes.get_title() for axes in cut.axes[:3]] == ["a = 0.25", "b = 0.00", "c = 0.75"]
@@ -71,7 +73,13 @@ def test_slices_cut_through_the_maximum_and_mark_sites() -> None:
 def test_surface_for_print_and_browser() -> None:
     density = ball(SKEWED, n=16)
     atoms = Atoms(np.array([[0, 0, 0], [0.5, 0, 0]]), ["P", "S"])
-    assert png(density_surface_figure(density, 2.0, atoms=atoms)).startswith(b"\x89PNG")
+    figure = density_surface_figure(density, 2.0, atoms=atoms)
+    assert png(figure).startswith(b"\x89PNG")
+    painted = [part for part in figure.axes[0].collections if isinstance(part, PolyCollection)]
+    assert sum(len(part.get_paths()) for part in painted) == len(isosurface(density, 2.0).triangles)
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"P", "S"}
+    assert png(density_surface_figure(density, 1e9, atoms=atoms)).startswith(b"\x89PNG")
     sites = SiteSet(np.array([[0.5, 0.5, 0.5]]), SKEWED, ("1b",))
     content = json.loads(density_surface_plotly(density, 2.0, atoms=atoms, sites=sites).to_json())
     kinds = [(trace["type"], trace["name"]) for trace in content["data"]]
