@@ -103,17 +103,7 @@ class MolecularDynamicsMaker(Maker):
         def compute(folder: Path) -> MolecularDynamicsOutput:
             if not has_begun(folder):
                 _continue_shorter_run(same_history, self.protocol, folder)
-            result = run_molecular_dynamics(
-                AseAtomsAdaptor.get_atoms(supercell, msonable=False),
-                calculator_for(self.potential),
-                self.protocol,
-                temperature_K,
-                seed,
-                folder,
-                reporter(folder, f"{material['material_name']} {temperature_K:g} K"),
-                monitor=_framework_monitor(material["mobile_ion"]) if self.stop_early else None,
-                pause=STOPPING.must_stop,
-            )
+            result = self._run(supercell, material, temperature_K, seed, folder)
             return MolecularDynamicsOutput(
                 calculation_key=key,
                 history_key=same_history,
@@ -133,6 +123,21 @@ class MolecularDynamicsMaker(Maker):
             )
 
         return once(key, MolecularDynamicsOutput, compute)
+
+    def _run(
+        self, supercell: Structure, material: dict[str, Any], temperature_K: float, seed: int, folder: Path
+    ) -> MolecularDynamicsResult:
+        return run_molecular_dynamics(
+            AseAtomsAdaptor.get_atoms(supercell, msonable=False),
+            calculator_for(self.potential),
+            self.protocol,
+            temperature_K,
+            seed,
+            folder,
+            reporter(folder, f"{material['material_name']} {temperature_K:g} K"),
+            monitor=_framework_monitor(material["mobile_ion"]) if self.stop_early else None,
+            pause=STOPPING.must_stop,
+        )
 
 
 def _framework_monitor(mobile_ion: str) -> Monitor:

@@ -155,23 +155,28 @@ def run_molecular_dynamics(
             run = engine(atoms.copy(), calculator, protocol, temperature_K, seed, folder)
             run.until_done(progress, monitor, pause, watch)
             write_trajectory_file(trajectory_file, run.segments())
-        state = unpack_checkpoint((folder / CHECKPOINT).read_bytes())
-        # a run that was stopped before its production has but its equilibration to tell of
-        production = read_scalars(trajectory_file, min(protocol.n_equilibration_frames, state["frame"] - 1))
-        volumes_A3 = production["volumes_A3"]
-        return MolecularDynamicsResult(
-            trajectory_file=trajectory_file,
-            checkpoint_file=folder / CHECKPOINT,
-            mean_temperature_K=float(np.mean(production["temperatures_K"])),
-            mean_volume_A3=float(np.mean(volumes_A3)),
-            n_steps=state["frame"] * protocol.stride,
-            n_frames=len(volumes_A3),
-            equilibration=equilibrate_together([production["potential_energies_eV"], volumes_A3]),
-            stopped=state["stopped"],
-            continued_from=state["continued_from"],
-            potential_time_s=state["potential_time_s"],
-            total_time_s=state["total_time_s"],
-        )
+        return _result(folder, protocol)
+
+
+def _result(folder: Path, protocol: MolecularDynamicsProtocol) -> MolecularDynamicsResult:
+    trajectory_file = folder / "trajectory.h5"
+    state = unpack_checkpoint((folder / CHECKPOINT).read_bytes())
+    # a run that was stopped before its production has but its equilibration to tell of
+    production = read_scalars(trajectory_file, min(protocol.n_equilibration_frames, state["frame"] - 1))
+    volumes_A3 = production["volumes_A3"]
+    return MolecularDynamicsResult(
+        trajectory_file=trajectory_file,
+        checkpoint_file=folder / CHECKPOINT,
+        mean_temperature_K=float(np.mean(production["temperatures_K"])),
+        mean_volume_A3=float(np.mean(volumes_A3)),
+        n_steps=state["frame"] * protocol.stride,
+        n_frames=len(volumes_A3),
+        equilibration=equilibrate_together([production["potential_energies_eV"], volumes_A3]),
+        stopped=state["stopped"],
+        continued_from=state["continued_from"],
+        potential_time_s=state["potential_time_s"],
+        total_time_s=state["total_time_s"],
+    )
 
 
 def has_begun(folder: Path) -> bool:
