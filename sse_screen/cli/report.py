@@ -39,7 +39,7 @@ def report(
     )
     for column in COLUMNS:
         table.add_column(column, overflow="fold", ratio=2 if column == "flags" else None)
-    for row in rank_materials(content.fits, content.diffusivities, content.hulls):
+    for row in rank_materials(content.fits_shown, content.diffusivities, content.hulls):
         table.add_row(*row_cells(row))
     console = Console()
     if table.rows:

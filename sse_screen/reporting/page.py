@@ -76,6 +76,12 @@ class ReportContent:
     #: from the sha256 of a blob to its bytes; without it no densities are drawn
     read_blob: Callable[[str], bytes] | None = None
 
+    @property
+    def fits_shown(self) -> list[ActivationEnergyDoc]:
+        """Fits that are shown one by one: of a survey's crystals, those run at several temperatures."""
+        surveyed = {candidate.material_id for candidate in self.candidates}
+        return [fit for fit in self.fits if len(fit.points) > 1 or fit.material_id not in surveyed]
+
 
 def write_report(content: ReportContent, folder: Path) -> Path:
     """Write the page and its figures.
@@ -94,10 +100,7 @@ def write_report(content: ReportContent, folder: Path) -> Path:
     """
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    surveyed = {candidate.material_id for candidate in content.candidates}
-    # of a survey's many crystals only those that were run at several temperatures are shown one by one
-    fits = [fit for fit in content.fits if len(fit.points) > 1 or fit.material_id not in surveyed]
-    rows = rank_materials(fits, content.diffusivities, content.hulls)
+    rows = rank_materials(content.fits_shown, content.diffusivities, content.hulls)
     materials = [_material(row.fit, content, figures) for row in rows]
     in_temperature = [n for n in ConfigurationalFreeEnergyDoc.group_fields if n != "temperature_K"]
     groups = _gathered(content.free_energies, in_temperature)

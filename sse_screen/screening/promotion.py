@@ -55,12 +55,11 @@ def decide_promotion(found: Sequence[TierConductivity], rule: PromotionRule) -> 
     interval = f"[{_text(quantity.lower)}, {_text(quantity.upper)}]"
     what = f"{_text(measured)} {interval} S/cm"
     if measured is None:
-        what = f"< {_text(quantity.upper)} S/cm, not measured in so short a run (its slope {_text(estimate)})"
+        slope = "no slope" if estimate is None else f"its slope {_text(estimate)}"
+        what = f"< {_text(quantity.upper)} S/cm, not measured in so short a run ({slope})"
     said = f"conductivity at {point.temperature_K:g} K {what}, minimum {minimum:g} ({rule.certainty})"
     reached = {"measured": measured, "likely": estimate, "possible": quantity.upper}[rule.certainty]
-    if reached is None:
-        return Promotion(False, f"{said}: no such number")
-    if reached < minimum:
+    if reached is None or reached < minimum:
         return Promotion(False, f"{said}: below it")
     return Promotion(True, f"{said}: reached", _priority(estimate, minimum))
 
