@@ -73,6 +73,8 @@ def gather(campaign: str | None) -> ReportContent:
     from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
     from sse_screen.documents.convex_hull import ConvexHullDoc
     from sse_screen.documents.diffusivity import DiffusivityDoc
+    from sse_screen.documents.learning_curve import LearningCurveDoc
+    from sse_screen.documents.potential import PotentialDoc
     from sse_screen.documents.site_network import SiteNetworkDoc
     from sse_screen.documents.structure_function import StructureFunctionDoc
     from sse_screen.exceptions import InputError
@@ -102,6 +104,8 @@ def gather(campaign: str | None) -> ReportContent:
         networks=_documents(database, SiteNetworkDoc, uuids),
         functions=_documents(database, StructureFunctionDoc, uuids),
         candidates=_documents(database, CandidateDoc, uuids),
+        trained=[p for p in _documents(database, PotentialDoc, uuids) if p.history],
+        curves=_documents(database, LearningCurveDoc, uuids),
         worker_time=_worker_time(database),
         read_blob=BlobStore(database).get,
         failures=[f"{f.name}: {f.reason}" for f in failures(launchpad(settings), campaign)],

@@ -18,6 +18,8 @@ from sse_screen.documents.candidate import CandidateDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.learning_curve import LearningCurveDoc
+from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.reporting import candidate_figures
@@ -31,6 +33,7 @@ from sse_screen.reporting.figures import (
     network_figure,
     spectrum,
 )
+from sse_screen.reporting.potential_figures import learning_curve_figure, parity_figure, training_figure
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
 from sse_screen.reporting.thermodynamic_figures import (
     averaged_spectrum,
@@ -73,6 +76,8 @@ class ReportContent:
     networks: Sequence[SiteNetworkDoc] = ()
     functions: Sequence[StructureFunctionDoc] = ()
     candidates: Sequence[CandidateDoc] = ()
+    trained: Sequence[PotentialDoc] = ()
+    curves: Sequence[LearningCurveDoc] = ()
     #: from the sha256 of a blob to its bytes; without it no densities are drawn
     read_blob: Callable[[str], bytes] | None = None
 
@@ -122,6 +127,11 @@ def write_report(content: ReportContent, folder: Path) -> Path:
                 if (name := _saved(phase_comparison(group), figures, f"phases_{group[0].id}"))
             ],
             potentials=_potentials(content),
+            trainings=_trainings(content, figures),
+            curves=[
+                (curve, _saved(learning_curve_figure(curve), figures, f"learning_curve_{curve.id}"))
+                for curve in content.curves
+            ],
             survey_columns=candidate_figures.COLUMNS,
             surveys=_surveys(content, figures),
         )
@@ -158,6 +168,18 @@ def _densities(network: SiteNetworkDoc, content: ReportContent, folder: Path) ->
         _saved(slices_figure(network, packed), folder, f"density_slices_{network.id}"),
         _saved(surface_figure(network, packed), folder, f"density_surface_{network.id}"),
     ]
+
+
+def _trainings(content: ReportContent, folder: Path) -> list[dict[str, Any]]:
+    """Gather what the page shows of each potential that was trained, the best first."""
+    rows = []
+    for potential in content.trained:
+        drawn = [
+            _saved(parity_figure(potential), folder, f"parity_{potential.id}"),
+            _saved(training_figure(potential), folder, f"training_{potential.id}"),
+        ]
+        rows.append({"potential": potential, "figures": [name for name in drawn if name]})
+    return sorted(rows, key=lambda row: -(row["potential"].n_training or 0))
 
 
 def _surveys(content: ReportContent, folder: Path) -> list[dict[str, Any]]:

@@ -114,3 +114,13 @@ def test_a_survey_is_ranked_with_its_figures(tmp_path):
     assert rows == [("1 *", "a"), ("2", "c"), ("3 *", "b"), ("–", "d")]
     for name in ("ranking_survey", "pareto_survey"):
         assert (tmp_path / "figures" / f"{name}.svg").exists()
+
+
+def test_potentials_that_were_trained_are_shown_with_their_errors(tmp_path):
+    page, figures = written(tmp_path, trained=[made.potential()], curves=[made.learning_curve()])
+    assert {"parity", "training", "learning_curve"} <= set(figures)
+    row = re.search(r"<tr><td>licl</td>.*?</tr>", page, re.DOTALL).group()
+    assert "<td>20.0</td>" in row  # meV/Å
+    assert "not checked" in row
+    assert "Enough data? more data needed: twice the data would remove 29 %" in page
+    assert "Potentials trained" not in written(tmp_path / "other")[0]
