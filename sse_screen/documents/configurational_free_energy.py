@@ -40,7 +40,7 @@ class ConfigurationalFreeEnergyDoc(DerivedDocument):
     """Free energy of a disordered crystal at one temperature."""
 
     collection: ClassVar[str] = "configurational_free_energy"
-    meaning_version: ClassVar[str] = "5"
+    meaning_version: ClassVar[str] = "6"
     group_fields: ClassVar[tuple[str, ...]] = (
         "parent",
         "occupancy_class",

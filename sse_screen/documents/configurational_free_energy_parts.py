@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from sse_screen.documents.base import Document
-from sse_screen.thermodynamics.vibrations import DensityOfStates, average_over_configurations
+from sse_screen.thermodynamics.vibrations import DensityOfStates, average_over_configurations, broadened
 
 FloatArray = NDArray[np.float64]
 
@@ -87,9 +87,18 @@ class SampleConvergence(Document):
     )
 
 
+#: what a run of 6 ps resolves
+RESOLUTION_THz = 0.2
+
+
 class AveragedSpectrum(Document):
     """Density of states averaged over the orderings with their probabilities at the temperature."""
 
+    resolution_THz: float = Field(
+        RESOLUTION_THz,
+        description="Standard deviation of the Gaussian that smears each ordering's",
+        json_schema_extra={"unit": "THz"},
+    )
     frequencies_THz: list[float] = Field(description="Nodes", json_schema_extra={"unit": "THz"})
     modes_per_THz: dict[str, list[float]] = Field(
         description="Mean modes of a cell by species", json_schema_extra=_PER_THZ
@@ -120,8 +129,10 @@ class AveragedSpectrum(Document):
         AveragedSpectrum
             Cut behind the last node that has modes.
         """
-        found = average_over_configurations(weighted)
-        end = int(np.flatnonzero(found.mean.total_modes > 0).max(initial=0)) + 2
+        found = average_over_configurations(
+            (broadened(density, RESOLUTION_THz), probability) for density, probability in weighted
+        )
+        end = int(np.flatnonzero(found.mean.total_modes > 1e-6).max(initial=0)) + 2
 
         def listed(values: FloatArray) -> list[float]:
             return [float(f"{value:.6g}") for value in values[:end]]

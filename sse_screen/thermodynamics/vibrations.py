@@ -163,6 +163,35 @@ def regridded(density: DensityOfStates, spacing_THz: float, highest_THz: float) 
     return DensityOfStates(nodes, modes, spacing_THz)
 
 
+def broadened(density: DensityOfStates, width_THz: float) -> DensityOfStates:
+    """Smear modes over what a short run can resolve, so that spectra of different runs can be compared.
+
+    Parameters
+    ----------
+    density : DensityOfStates
+        Modes on a grid.
+    width_THz : float
+        Standard deviation of the Gaussian.
+
+    Returns
+    -------
+    DensityOfStates
+        As many modes, on the same grid.
+
+    Raises
+    ------
+    VibrationError
+        If the modes are discrete.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    if density.spacing_THz is None:
+        raise VibrationError("discrete modes have no density")
+    sigma = width_THz / density.spacing_THz
+    modes = {name: gaussian_filter1d(values, sigma, mode="reflect") for name, values in density.modes.items()}
+    return DensityOfStates(density.frequencies_THz, modes, density.spacing_THz)
+
+
 def discrete_modes(frequencies_THz: ArrayLike, modes: ArrayLike | None = None) -> DensityOfStates:
     """Make a density of states of discrete modes (an Einstein crystal, phonons at a mesh of wave vectors).
 

@@ -102,3 +102,31 @@ def test_unfit_trajectories_are_refused(changes, message):
     _, trajectory = oscillating(n_frames=100)
     with pytest.raises(InputError, match=message):
         VibrationalFreeEnergyDoc.from_trajectory(replace(trajectory, **changes), **ARGUMENTS)
+
+
+def test_a_run_of_another_configuration_of_the_basin():
+    _, trajectory = oscillating(1500)
+    document = VibrationalFreeEnergyDoc.from_trajectory(trajectory, **ARGUMENTS)
+    assert document.of_configuration("c0", -50.0) is document
+    other = document.of_configuration("c1", -49.99)
+    direct = VibrationalFreeEnergyDoc.from_trajectory(
+        trajectory, **ARGUMENTS | {"configuration_id": "c1", "relaxed_energy_eV": -49.99}
+    )
+    assert other.id == direct.id
+    for name in ("free_energy_eV_per_cell", "internal_energy_eV_per_cell", "free_energy_eV_per_atom"):
+        assert getattr(other, name) == pytest.approx(getattr(direct, name))
+    assert other.entropy_eV_per_K_per_cell == direct.entropy_eV_per_K_per_cell
+    assert "the run is that of configuration c0" in other.warnings[-1]
+
+
+def test_phonons_give_the_harmonic_sums():
+    frequencies, trajectory = oscillating(600)
+    document = VibrationalFreeEnergyDoc.from_phonons(
+        discrete_modes(frequencies.ravel()), trajectory.species, **ARGUMENTS, imaginary_share=0.001
+    )
+    exact = harmonic_thermodynamics(discrete_modes(frequencies.ravel()), TEMPERATURE, relaxed_energy_eV=-50.0)
+    assert document.free_energy_eV_per_cell == pytest.approx(exact.free_energy_eV)
+    assert (document.route, document.duration_ps, document.measured_temperature_K) == ("phonons", None, None)
+    assert document.density.n_modes == pytest.approx(36, abs=1e-3)
+    run = VibrationalFreeEnergyDoc.from_trajectory(trajectory, **ARGUMENTS)
+    assert run.id != document.id

@@ -14,6 +14,7 @@ from sse_screen.thermodynamics.vibrations import (
     PLANCK_eV_per_THz,
     VibrationError,
     average_over_configurations,
+    broadened,
     discrete_modes,
     from_density,
     harmonic_thermodynamics,
@@ -156,6 +157,20 @@ def test_average_over_configurations_is_weighted():
             average_over_configurations(nothing)
     with pytest.raises(VibrationError, match="0 or more"):
         average_over_configurations([(densities[0], float("nan"))])
+
+
+def test_broadening_keeps_the_modes():
+    grid = np.linspace(0.0, 10.0, 101)
+    sharp = np.zeros(101)
+    sharp[50] = 10.0
+    found = broadened(from_density(grid, sharp), 0.3)
+    assert found.n_modes == pytest.approx(1.0)
+    mean = (found.frequencies_THz * found.total_modes).sum()
+    assert mean == pytest.approx(5.0)
+    spread = np.sqrt((found.total_modes * (found.frequencies_THz - mean) ** 2).sum())
+    assert spread == pytest.approx(0.3, rel=0.01)
+    with pytest.raises(VibrationError, match="no density"):
+        broadened(discrete_modes([1.0]), 0.3)
 
 
 def test_an_average_of_unlikely_configurations_keeps_the_numbers():
