@@ -19,6 +19,7 @@ _NOT_USED = {
     "inputs",
     "versions",
     "n_steps",
+    "n_continued_steps",
     "potential_time_s",
     "total_time_s",
 }

@@ -108,6 +108,7 @@ class MolecularDynamicsMaker(Maker):
                 calculation_key=key,
                 history_key=same_history,
                 continued_from=result.continued_from,
+                n_continued_steps=result.n_continued_steps,
                 **material,
                 purpose=self.purpose,
                 **composition_fields(supercell),

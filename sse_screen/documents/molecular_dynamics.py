@@ -100,6 +100,9 @@ class MolecularDynamicsOutput(Document):
         None, description="As calculation_key, without the length: runs that share it begin alike"
     )
     continued_from: str | None = Field(None, description="uuid of the shorter run that it went on from")
+    n_continued_steps: int = Field(
+        0, ge=0, description="Of n_steps, those of the shorter run; times are of the others only"
+    )
     n_frames: int | None = Field(None, description="Frames of the production; none in older documents")
     stored_bytes_per_atom_and_frame: float | None = Field(
         None, description="Size of the stored trajectory", json_schema_extra={"unit": "byte"}

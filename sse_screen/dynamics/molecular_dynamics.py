@@ -76,8 +76,9 @@ class MolecularDynamicsResult:
     """A finished run: where its trajectory and last checkpoint are, and what it cost.
 
     ``potential_time_s`` and ``total_time_s`` add up all attempts that left a checkpoint, without the shorter
-    run that it may have been continued from. ``n_frames`` counts the production. ``stopped`` is the reason
-    why it ended before its time; ``equilibration`` that of energy and volume within the production.
+    run that it may have been continued from, whose steps are ``n_continued_steps``. ``n_frames`` counts the
+    production. ``stopped`` is the reason why it ended before its time; ``equilibration`` that of energy and
+    volume within the production.
     """
 
     trajectory_file: Path
@@ -89,6 +90,7 @@ class MolecularDynamicsResult:
     equilibration: Equilibration
     stopped: str | None
     continued_from: str | None
+    n_continued_steps: int
     potential_time_s: float
     total_time_s: float
 
@@ -174,6 +176,7 @@ def _result(folder: Path, protocol: MolecularDynamicsProtocol) -> MolecularDynam
         equilibration=equilibrate_together([production["potential_energies_eV"], volumes_A3]),
         stopped=state["stopped"],
         continued_from=state["continued_from"],
+        n_continued_steps=state["earlier_frames"] * protocol.stride,
         potential_time_s=state["potential_time_s"],
         total_time_s=state["total_time_s"],
     )

@@ -70,7 +70,7 @@ def measured_ms_per_atom_and_step(runs: Sequence[MolecularDynamicsOutput]) -> fl
     InputError
         Without runs.
     """
-    work = sum(run.n_steps * run.n_atoms for run in runs)
+    work = sum((run.n_steps - run.n_continued_steps) * run.n_atoms for run in runs)
     if not work:
         raise InputError("no finished run to take the speed from")
     return 1000 * sum(run.total_time_s for run in runs) / work

@@ -67,6 +67,8 @@ def test_a_run_continued_to_twice_its_length_is_the_long_run(tmp_path):
     continue_from(tmp_path / "continued", short.checkpoint_file.read_bytes(), moved, "the short one")
     continued = run(tmp_path / "continued", production_ps=8.0)
     assert continued.n_frames == long.n_frames == 800
+    assert continued.n_steps == long.n_steps == 840 * 5
+    assert (continued.n_continued_steps, long.n_continued_steps) == (440 * 5, 0)
     assert equal(continued, long)
     assert continued.mean_temperature_K == long.mean_temperature_K
     # continuing again changes nothing: the run has begun
