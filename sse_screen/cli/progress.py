@@ -79,7 +79,7 @@ class JobsProgress:
         self._progress.update(self._jobs, completed=done, total=total, note=note)
         rates = []
         for calculation in running:
-            rate = self._rate(calculation.name, calculation.done)
+            rate = self._rate(calculation.name, calculation.done, calculation.total)
             rates.append(f"{calculation.name} {calculation.done}/{calculation.total} ({rate})")
             self._show_run(calculation.name, calculation.done, calculation.total, rate)
         for name in [n for n in self._runs if n not in {c.name for c in running}]:
@@ -95,10 +95,13 @@ class JobsProgress:
         left = (time.monotonic() - self._started) / gained * (total - done)
         return f"about {left / 60:.1f} min left"
 
-    def _rate(self, name: str, done: int) -> str:
+    def _rate(self, name: str, done: int, total: int) -> str:
         now = time.monotonic()
         since, first = self._seen.setdefault(name, (now, done))
-        return f"{(done - first) / (now - since):.1f} steps/s" if now > since and done > first else "starting"
+        if now <= since or done <= first:
+            return "starting"
+        rate = (done - first) / (now - since)
+        return f"{rate:.2g} steps/s, {(total - done) / rate / 60:.1f} min left"
 
     def _show_run(self, name: str, done: int, total: int, rate: str) -> None:
         if name not in self._runs:
