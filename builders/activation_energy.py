@@ -11,7 +11,7 @@ from sse_screen.documents.base import DerivedDocument
 from sse_screen.documents.diffusivity import DiffusivityDoc
 
 _BUILD_FIELDS = set(DerivedDocument.model_fields) - {"id", "stale"}
-_NOT_USED = {"mean_squared_displacements", "tests", "fit_window", "slope"}
+_NOT_USED = {"mean_squared_displacements", "tests", "fit_window", "slope", "tensor"}
 
 
 class ActivationEnergyBuilder(DerivedBuilder):

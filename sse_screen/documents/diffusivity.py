@@ -21,8 +21,10 @@ from sse_screen.documents.base import (
 from sse_screen.documents.molecular_dynamics import Ensemble, MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
+from sse_screen.transport.anisotropy import DiffusivityTensor, diffusivity_tensor
 from sse_screen.transport.conductivity import conductivity
-from sse_screen.transport.diffusivity import Curve, FitWindow, TracerDiffusivity, fit_ensemble, judge
+from sse_screen.transport.diffusivity import Curve, Fitted, FitWindow, TracerDiffusivity, fit_ensemble, judge
+from sse_screen.transport.ensemble import Ensemble as Pieces
 from sse_screen.transport.ensemble import prepare_ensemble
 from sse_screen.transport.gates import Gate
 
@@ -107,7 +109,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "3"
+    meaning_version: ClassVar[str] = "4"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -160,6 +162,9 @@ class DiffusivityDoc(DerivedDocument):
     slope: Quantity = Field(
         description="Slope over six, also where it is not the diffusivity (verdict unresolved then)",
         json_schema_extra=_DIFFUSIVITY,
+    )
+    tensor: DiffusivityTensor | None = Field(
+        None, description="Diffusivity tensor, along and between the lattice vectors of the simulated cell"
     )
     hop_distance_A: float = Field(
         description="Distance between sites that was used", json_schema_extra={"unit": "angstrom"}
@@ -237,9 +242,20 @@ class DiffusivityDoc(DerivedDocument):
             charge_diffusivity=charges.charge_diffusivity,
             charge_conductivity=charges.charge_conductivity,
             haven_ratio=charges.haven_ratio,
+            tensor=_tensor(ensemble, fitted, found, confidence),
             mean_squared_displacements=_curves(first.mobile_ion, found),
             **_numbers(found),
         )
+
+
+def _tensor(
+    ensemble: Pieces, fitted: Fitted, found: TracerDiffusivity, confidence: float
+) -> DiffusivityTensor | None:
+    """Give the tensor with verdicts no better than the tracer's; none where that is refused."""
+    if found.tracer_diffusivity.verdict == "refused":
+        return None
+    tensor = diffusivity_tensor(ensemble, fitted, confidence)
+    return None if tensor is None else tensor.no_better_than(found.tracer_diffusivity)
 
 
 def common_group(outputs: Sequence[MolecularDynamicsOutput]) -> dict[str, Any]:

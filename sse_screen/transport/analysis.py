@@ -89,7 +89,7 @@ def analyze_transport(
         tracer_diffusivity=judged,
         charge_number=number,
         tracer=tracer,
-        tensor=None if tensor is None else _tensor_no_better(tensor, judged),
+        tensor=None if tensor is None else tensor.no_better_than(judged),
         **shared,
     )
 
@@ -111,17 +111,6 @@ def _no_better(quantity: Quantity, tracer: Quantity) -> Quantity:
         return quantity
     reasons = [*quantity.reasons, f"the tracer diffusivity is {tracer.verdict}"]
     return quantity.model_copy(update={"verdict": "unresolved", "reasons": reasons})
-
-
-def _tensor_no_better(tensor: DiffusivityTensor, tracer: Quantity) -> DiffusivityTensor:
-    """Return a tensor whose verdicts are no better than that of the tracer diffusivity."""
-    return tensor.model_copy(
-        update={
-            "principal": [_no_better(value, tracer) for value in tensor.principal],
-            "axial": {name: _no_better(value, tracer) for name, value in tensor.axial.items()},
-            "planar": {name: _no_better(value, tracer) for name, value in tensor.planar.items()},
-        }
-    )
 
 
 def _one_temperature(trajectories: Sequence[Trajectory]) -> None:

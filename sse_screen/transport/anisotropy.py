@@ -5,7 +5,7 @@ import scipy.stats
 from numpy.typing import NDArray
 from pydantic import Field
 
-from sse_screen.documents.base import Document, Quantity
+from sse_screen.documents.base import Document, Quantity, Verdict
 from sse_screen.transport.diffusivity import A2_PER_PS, Fitted, quantity, slope_at_start
 from sse_screen.transport.ensemble import Ensemble
 from sse_screen.transport.line_fit import slope_weights
@@ -20,6 +20,7 @@ PLANES = {"ab": (0, 1), "bc": (1, 2), "ac": (0, 2)}
 class DiffusivityTensor(Document):
     """Tracer diffusivity tensor and its projections on crystal axes and planes."""
 
+    verdict: Verdict = Field("ok", description="unresolved where the tracer diffusivity is no diffusivity")
     tensor_cm2_per_s: list[list[float]] = Field(
         description="Cartesian tensor; a third of its trace is the tracer diffusivity",
         json_schema_extra={"unit": "cm2/s"},
@@ -35,6 +36,32 @@ class DiffusivityTensor(Document):
     )
     axial: dict[str, Quantity] = Field(description="Along the lattice vectors a, b, c")
     planar: dict[str, Quantity] = Field(description="Within the planes ab, bc, ac")
+
+    def no_better_than(self, tracer: Quantity) -> "DiffusivityTensor":
+        """Return the tensor with verdicts no better than that of the tracer diffusivity.
+
+        Parameters
+        ----------
+        tracer : Quantity
+            Tracer diffusivity as judged.
+        """
+        if tracer.verdict == "diffusive":
+            return self
+        reason = f"the tracer diffusivity is {tracer.verdict}"
+
+        def judged(found: Quantity) -> Quantity:
+            if found.verdict not in ("ok", "diffusive"):
+                return found
+            return found.model_copy(update={"verdict": "unresolved", "reasons": [*found.reasons, reason]})
+
+        return self.model_copy(
+            update={
+                "verdict": "unresolved",
+                "principal": [judged(value) for value in self.principal],
+                "axial": {name: judged(value) for name, value in self.axial.items()},
+                "planar": {name: judged(value) for name, value in self.planar.items()},
+            }
+        )
 
 
 def projected_diffusivity(fitted: Fitted, directions: FloatArray, confidence: float = 0.95) -> Quantity:

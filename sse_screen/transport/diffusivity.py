@@ -284,7 +284,8 @@ def _no_slope_gate(statistics: LagStatistics) -> g.Gate:
 
 def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, confidence: float) -> Quantity:
     """Return the quantity that the outcomes of the gates leave."""
-    reasons = [gate.message for gate in outcomes if gate.outcome in ("refused", "failed")]
+    # What refuses comes first: the rest follows from it.
+    reasons = [gate.message for kind in ("refused", "failed") for gate in outcomes if gate.outcome == kind]
     reasons += [f"warning: {gate.message}" for gate in outcomes if gate.outcome == "warning"]
     kinds = {gate.outcome for gate in outcomes}
     common: dict[str, Any] = {"unit": _UNIT, "confidence": confidence, "reasons": reasons}

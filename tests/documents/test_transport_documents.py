@@ -58,6 +58,9 @@ def test_a_diffusive_walk_has_a_number_with_an_interval():
     assert found.tracer_diffusivity.lower < truth < found.tracer_diffusivity.upper
     assert found.n_jumps == pytest.approx(1500, rel=0.3)
     assert found.hop_distance_A == 2.0
+    assert np.trace(found.tensor.tensor_cm2_per_s) / 3 == pytest.approx(found.tracer_diffusivity.value)
+    assert found.tensor.verdict == "ok"
+    assert all(plane.lower < truth < plane.upper for plane in found.tensor.planar.values())
     assert found.id == DiffusivityDoc.id_of(group_of(output().model_dump()))
 
 
@@ -65,6 +68,10 @@ def test_a_frozen_crystal_is_an_upper_limit_with_reasons():
     found = DiffusivityDoc.from_trajectories([output()], [walk(0)[0]])
     assert found.verdict == "upper_limit"
     assert found.tracer_diffusivity.upper > 0
+    # A search for a range of values finds none of these.
+    assert found.tracer_diffusivity.value is None
+    assert found.conductivity.value is None
+    assert found.tensor is None or found.tensor.verdict == "unresolved"
     assert found.tracer_diffusivity.reasons
     assert found.conductivity.verdict == "upper_limit"
     assert any(flag.endswith(": failed") for flag in found.flags)
