@@ -123,6 +123,7 @@ class PhononFreeEnergyMaker(Maker):
             "calculator_kwargs": {
                 "name": self.potential.name,
                 "weights_sha256": self.potential.weights_sha256,
+                "code": self.potential.code,
             },
         }
         return PhononMaker(
@@ -137,7 +138,7 @@ class PhononFreeEnergyMaker(Maker):
         ).make(structure)
 
 
-def phonon_calculator(name: str, weights_sha256: str) -> Calculator:
+def phonon_calculator(name: str, weights_sha256: str, code: str) -> Calculator:
     """Give atomate2's jobs the potential by name and hash.
 
     Parameters
@@ -146,13 +147,15 @@ def phonon_calculator(name: str, weights_sha256: str) -> Calculator:
         Name or path of the potential.
     weights_sha256 : str
         Hash recorded at submission.
+    code : str
+        Code that evaluates it.
 
     Returns
     -------
     ase calculator
         Loaded once a process.
     """
-    return calculator_of(name, weights_sha256)
+    return calculator_of(name, weights_sha256, code)
 
 
 @job

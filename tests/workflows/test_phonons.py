@@ -9,11 +9,14 @@ from pymatgen.core import Lattice, Structure
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.workflows.phonons import PhononFreeEnergyMaker
+from sse_screen.workflows.runtime import worker
 
 pytest.importorskip("phonopy")
 
 
+@pytest.mark.usefixtures("database", "settings_environment")  # where own potentials would be
 def test_free_energy_of_copper(tmp_path, monkeypatch):
+    worker.cache_clear()
     monkeypatch.chdir(tmp_path)
     copper = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(3.58), ["Cu"], [[0, 0, 0]]

@@ -62,6 +62,8 @@ def test_from_partial_occupancies_to_a_free_energy_with_vibrations(campaign, dat
     assert phonons["imaginary_share"] < 0.005
     relaxed = [v["relaxed_energy_eV_per_cell"] for v in (vibration, phonons)]
     assert relaxed[0] - 0.02 < relaxed[1] <= relaxed[0] + 1e-4  # phonons relax further
+    batch = database.outputs.find_one({"output.kind": "phonon_batch"})["output"]
+    assert 0 < batch["potential_time_s"] < batch["total_time_s"]
     parts = [v["free_energy_eV_per_cell"] - v["relaxed_energy_eV_per_cell"] for v in (vibration, phonons)]
     assert parts[0] / 8 == pytest.approx(parts[1] / 8, abs=0.03)  # short runs, and three modes fewer
     assert vibration["n_modes"] == pytest.approx(3 * 8 - 3)
