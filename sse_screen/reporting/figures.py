@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from sse_screen.documents.activation_energy import ActivationEnergyDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
@@ -60,18 +61,27 @@ def displacement_figure(document: DiffusivityDoc) -> Figure:
         times, values = np.array(curve.times_ps), np.array(curve.values_A2)
         kept = (times > 0) & (values > 0)
         framework += not curve.mobile
-        style = {"color": _BLUE, "lw": 2.0} if curve.mobile else {"color": _GREY, "lw": 1.2}
+        style: dict[str, Any] = {"color": _BLUE, "lw": 2.0} if curve.mobile else {"color": _GREY, "lw": 1.2}
         line = ("-", "--", ":", "-.")[framework % 4] if not curve.mobile else "-"
+        # a line of one or two points cannot be seen
+        style["marker"] = "o" if len(times) < 5 else "none"
         axes.loglog(times[kept], values[kept], line, label=curve.species, **style)
     window = document.fit_window
     if window is not None:
         times = np.geomspace(window.start_ps, window.end_ps, 50)
         fitted = window.intercept_A2 + window.slope_A2_per_ps * times
-        axes.loglog(times, fitted, color=_ORANGE, lw=1.4, label="fit")
+        half = float(norm.ppf(0.5 + document.slope.confidence / 2)) * window.log_error
+        # the line pivots where the curve is best known: at the start of the window
+        slopes = [window.slope_A2_per_ps * np.exp(sign * half) for sign in (-1, 1)]
+        ends = [np.maximum(fitted[0] + slope * (times - times[0]), 1e-6) for slope in slopes]
+        axes.fill_between(times, *ends, color=_ORANGE, alpha=0.25, lw=0)
+        axes.loglog(times, np.maximum(fitted, 1e-6), color=_ORANGE, lw=1.4, label="fit and 95 % band")
         axes.axvspan(window.start_ps, window.end_ps, color=_ORANGE, alpha=0.10, lw=0)
     axes.axhline(document.hop_distance_A**2, color=_GREY, lw=0.7, ls=(0, (1, 3)))
     hop = (0.01, document.hop_distance_A**2)
-    axes.annotate("one hop", hop, xycoords=("axes fraction", "data"), fontsize=8, color=_GREY, va="bottom")
+    axes.annotate(
+        "one squared hop", hop, xycoords=("axes fraction", "data"), fontsize=8, color=_GREY, va="bottom"
+    )
     axes.set_xlabel("lag time (ps)")
     axes.set_ylabel("mean squared displacement (Å²)")
     verdict = document.verdict.replace("_", " ")
