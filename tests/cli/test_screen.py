@@ -73,7 +73,7 @@ def test_screen_and_what_can_be_asked_afterwards(run, tmp_path, settings_environ
             assert document["id"] in page
             assert client.get(f"/provenance/{document['id']}").status_code == 200
             numbers += 1
-    assert numbers == 2 + 1 + 1 + 2
+    assert numbers == 2 + 1 + 1 + 2 * 2  # free energies at two temperatures in two conventions
     for name in re.findall(r'src="(figures/[^"]+)"', page):
         assert (tmp_path / "page" / name).stat().st_size > 1000
     # again: nothing is run, nothing is built
