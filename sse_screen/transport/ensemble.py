@@ -122,15 +122,7 @@ def prepare_ensemble(
             guessed += moved.ambiguous_steps
             taken += max(part.n_frames - 1, 1) * part.n_atoms
             breaks += [int(first) + frame for frame in moved.discontinuities]
-        if trajectory.gaps:
-            warnings.append(
-                f"{label}frames are missing before {_frames(trajectory.gaps)}: no window crosses it"
-            )
-        if breaks:
-            warnings.append(
-                f"{label}positions break off at {_frames(breaks)}: split there, no window crosses it"
-            )
-        warnings += [label + text for text in (*trajectory.notes, *drift_warnings(trajectory))]
+        warnings += [label + text for text in _found_in(trajectory, breaks)]
     if not framework:
         warnings.append("no framework: drift removed by the centre of mass, melting cannot be told")
     cells = np.concatenate([np.asarray(trajectory.cells, dtype=float) for trajectory in trajectories])
@@ -147,6 +139,16 @@ def prepare_ensemble(
         sparse_steps=guessed / taken,
         warnings=warnings,
     )
+
+
+def _found_in(trajectory: Trajectory, breaks: Sequence[int]) -> list[str]:
+    """Return what was found in one trajectory and dealt with: gaps, restarts, its reader's notes, drifts."""
+    found = []
+    if trajectory.gaps:
+        found.append(f"frames are missing before {_frames(trajectory.gaps)}: no window crosses it")
+    if breaks:
+        found.append(f"positions break off at {_frames(breaks)}: split there, no window crosses it")
+    return [*found, *trajectory.notes, *drift_warnings(trajectory)]
 
 
 def _frames(numbers: Sequence[int]) -> str:
