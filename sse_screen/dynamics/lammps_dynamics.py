@@ -21,6 +21,7 @@ from sse_screen.potentials.classical_calculator import ClassicalCalculator
 from sse_screen.potentials.lammps_library import LammpsSystem
 
 FRAMES_PER_SEGMENT = 500
+_STEPS_PER_SEGMENT = 2500  # seconds to a minute of work, whatever the frames' interval
 _LONG_RANGE = "pppm 1e-4"  # an error of about 1.4e-3 eV/Å, of thermal forces of 1 eV/Å
 _LARGEST_SEED = 900_000_000  # of LAMMPS' random numbers
 _FS_PER_PS = 1000.0
@@ -71,7 +72,7 @@ class LammpsRun(SegmentedRun):
     @property
     def frames_per_segment(self) -> int:
         """See :class:`SegmentedRun`."""
-        return FRAMES_PER_SEGMENT
+        return min(FRAMES_PER_SEGMENT, max(20, _STEPS_PER_SEGMENT // self.protocol.stride))
 
     @property
     def pauses_anywhere(self) -> bool:
