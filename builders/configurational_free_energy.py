@@ -82,12 +82,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
         everything = [source["output"] for source in sources]
         outputs = [output for output in everything if output["kind"] == "configuration_batch"]
         first = outputs[0]
-        for name in ("formula", "n_atoms", "n_labelled_total", "n_unique_total"):
-            if len({output[name] for output in outputs}) > 1:
-                raise InputError(
-                    f"{first['parent_name']}: batches of {key['occupancy_class']} differ in {name}; the "
-                    "cells of one parent and class must be the same"
-                )
+        _check_alike(outputs, key["occupancy_class"])
         relaxed = {
             found["configuration_id"]: found
             for output in outputs
@@ -135,16 +130,12 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             densities=self._densities(key["temperature_K"], everything) if key["with_vibrations"] else None,
             **parameters,
         )
-        warnings = list(document.warnings) + moved
+        warnings = list(document.warnings) + moved + _left_out(runs)
         if missing > 0 and not sampled:
             warnings.append(
                 f"{missing} of {first['n_unique_total']} orderings are missing (not converged, failed or not "
                 "yet run); the others were taken as a random sample of all"
             )
-        flagged = sorted({flag for run in runs.values() if not run["usable"] for flag in run["flags"]})
-        if flagged:
-            n_flagged = sum(not run["usable"] for run in runs.values())
-            warnings.append(f"{n_flagged} of {len(runs)} runs were left out: {'; '.join(flagged[:5])}")
         times = {
             "mean_relaxation_time_s": _mean_time(relaxed.values()),
             "mean_run_time_s": _mean_time(runs.values()),
@@ -276,3 +267,22 @@ def _runs_at(temperature_K: float, outputs: list[dict[str, Any]]) -> dict[str, d
 
 def _vibrations(run: dict[str, Any]) -> dict[str, Any]:
     return {name: run[name] for name in ("free_energy_eV_per_cell", "entropy_eV_per_K_per_cell")}
+
+
+def _check_alike(outputs: list[dict[str, Any]], occupancy_class: str) -> None:
+    """Refuse batches of one parent and class whose cells differ."""
+    for name in ("formula", "n_atoms", "n_labelled_total", "n_unique_total"):
+        if len({output[name] for output in outputs}) > 1:
+            raise InputError(
+                f"{outputs[0]['parent_name']}: batches of {occupancy_class} differ in {name}; cells of one "
+                "parent and class must be the same"
+            )
+
+
+def _left_out(runs: dict[str, dict[str, Any]]) -> list[str]:
+    """Say which runs were not used and why."""
+    flagged = sorted({flag for run in runs.values() if not run["usable"] for flag in run["flags"]})
+    if not flagged:
+        return []
+    n_flagged = sum(not run["usable"] for run in runs.values())
+    return [f"{n_flagged} of {len(runs)} runs were left out: {'; '.join(flagged[:5])}"]
