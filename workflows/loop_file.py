@@ -10,13 +10,14 @@ from jobflow.managers.fireworks import flow_to_workflow
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 from pymatgen.core import Structure
 
+from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.self_consistent import LoopProtocol, LoopState
 from sse_screen.exceptions import InputError
 from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.loading import load_structure
 from sse_screen.structures.supercells import supercell_with_minimum_length
-from sse_screen.training.students import Student
+from sse_screen.training.students import LinearStudent, Student
 from sse_screen.workflows.labelling import AseLabelMaker
 from sse_screen.workflows.potentials import check_covered, choose_potential
 from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker
@@ -24,6 +25,8 @@ from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker
 if TYPE_CHECKING:
     from fireworks import LaunchPad
     from pymongo.database import Database
+
+_NEUTRAL = 1e-6  # charge units
 
 
 class LoopFile(BaseModel):
@@ -109,6 +112,44 @@ def loop_cell(file: LoopFile) -> Structure:
     return supercell_with_minimum_length(crystal, file.minimum_length_A)
 
 
+def check_loop(file: LoopFile) -> tuple[Structure, PotentialIdentity]:
+    """Build the crystal and resolve the teacher of a loop.
+
+    Parameters
+    ----------
+    file : LoopFile
+        From :func:`load_loop`.
+
+    Returns
+    -------
+    cell : Structure
+        The simulated cell.
+    teacher : PotentialIdentity
+        Who labels.
+
+    Raises
+    ------
+    InputError
+        An unknown teacher, a crystal that it does not cover, or charges of the student that are not those of
+        the crystal.
+    """
+    cell = loop_cell(file)
+    teacher = choose_potential(file.teacher)
+    check_covered(cell, teacher, file.name)
+    if isinstance(file.student, LinearStudent):
+        charges = file.student.protocol.charges
+        present = {element.symbol: amount for element, amount in cell.composition.items()}
+        if set(charges) != set(present):
+            raise InputError(
+                f"{file.name}: student.protocol.charges has {', '.join(sorted(charges))}, the crystal has "
+                f"{', '.join(sorted(present))}"
+            )
+        total = sum(charges[symbol] * amount for symbol, amount in present.items())
+        if abs(total) > _NEUTRAL:
+            raise InputError(f"{file.name}: student.protocol.charges: the cell has the charge {total:g}")
+    return cell, teacher
+
+
 def submit_loop(file: LoopFile, launchpad: LaunchPad) -> int:
     """Add a loop to the LaunchPad, unless it is there.
 
@@ -127,11 +168,9 @@ def submit_loop(file: LoopFile, launchpad: LaunchPad) -> int:
     Raises
     ------
     InputError
-        An unknown teacher, or a crystal that it does not cover.
+        As of :func:`check_loop`.
     """
-    cell = loop_cell(file)
-    teacher = choose_potential(file.teacher)
-    check_covered(cell, teacher, file.name)
+    cell, teacher = check_loop(file)
     material: dict[str, Any] = {
         "material_id": structure_hash(cell),
         "material_name": file.name,

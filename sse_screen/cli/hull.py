@@ -40,12 +40,20 @@ def hull(
 
     All columns are kept. An optional column level_of_theory must hold one value: levels are never mixed.
     """
+    from sse_screen.thermodynamics.composition_space import missing_references
+
     table = read_table(file)
     space, placed, suspects = place_table(table, end_members, leave_out_suspicious)
     rows = _rows(table, placed, suspects, basis)
     for index, reason in suspects.items():
         what = "left out of the hull" if leave_out_suspicious else "it shapes the hull"
         typer.echo(f"warning: line {index + 2}, {table.rows[index]['formula']}: {reason} ({what})", err=True)
+    if missing := missing_references(space):
+        typer.echo(
+            f"warning: no entry for {', '.join(missing)}: a phase that would decompose into it seems stable; "
+            "add it to the table",
+            err=True,
+        )
     if plot is not None:
         _draw(space, placed, table.text("formula"), plot)
     if as_json:

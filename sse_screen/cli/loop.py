@@ -28,12 +28,18 @@ def submit(
 
     from sse_screen.database.stores import launchpad
     from sse_screen.settings import check_free_space, get_settings
-    from sse_screen.workflows.loop_file import load_loop, loop_cell, submit_loop
+    from sse_screen.workflows.loop_file import check_loop, load_loop, submit_loop
 
     console = Console(stderr=True)
     loop = load_loop(file)
     if dry_run:
-        console.print(f"{loop.name}: {len(loop_cell(loop))} atoms; nothing was added")
+        cell, teacher = check_loop(loop)
+        protocol = loop.protocol
+        most = protocol.maximum_loops * len(protocol.temperatures_K) * protocol.frames_per_step
+        console.print(
+            f"{loop.name}: {len(cell)} atoms, at most {protocol.n_initial + most} labels by {teacher.name}; "
+            "nothing was added"
+        )
         return
     settings = get_settings()
     check_free_space(settings)

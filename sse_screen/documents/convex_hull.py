@@ -16,6 +16,7 @@ from sse_screen.thermodynamics.composition_space import (
     PlacedEntries,
     elemental_space,
     end_member_space,
+    missing_references,
     place_on_hull,
     single_level_of_theory,
 )
@@ -257,9 +258,7 @@ def _warnings(
 ) -> list[str]:
     """Say what a reader has to know."""
     warnings = []
-    present = set(np.flatnonzero((space.fractions > 1.0 - 1e-9).any(axis=0)))
-    missing = [name for i, name in enumerate(space.components) if i not in present]
-    if missing:
+    if missing := missing_references(space):
         warnings.append(
             f"no entry for {', '.join(missing)}: no formation energies there, and distances only within the "
             "compositions that the entries span"

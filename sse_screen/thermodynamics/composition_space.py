@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 EnergyBasis = Literal["atom", "formula_unit", "cell"]
 
 _RESIDUAL_TOLERANCE = 1e-6
+_PURE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,24 @@ def end_member_space(formulas: Sequence[str], end_members: Sequence[str]) -> Com
     return CompositionSpace(
         tuple(end_members), clean, space.atoms_per_cell[start:], space.formula_units_per_cell[start:]
     )
+
+
+def missing_references(space: CompositionSpace) -> list[str]:
+    """Name the components that no entry is made of alone.
+
+    Parameters
+    ----------
+    space : CompositionSpace
+        The entries' compositions.
+
+    Returns
+    -------
+    list of str
+        Without them there are no formation energies there, and a phase that would decompose into them seems
+        stable.
+    """
+    present = np.any(space.fractions > 1.0 - _PURE_TOLERANCE, axis=0).tolist()
+    return [name for name, found in zip(space.components, present, strict=True) if not found]
 
 
 def single_level_of_theory(levels: Sequence[str | None]) -> str | None:

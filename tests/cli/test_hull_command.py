@@ -113,3 +113,11 @@ def test_figure_of_four_components_is_refused(table, tmp_path):
 
 def test_missing_file():
     assert "cannot be read" in str(run("nowhere.csv").exception)
+
+
+def test_a_reference_that_is_not_there_is_told(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("formula,energy_eV_per_atom\nLi2S,-4.0\nLi3PS4,-4.5\n")
+    found = run(str(table), "--end-members", "Li2S,P2S5", "--json")
+    assert "no entry for P2S5" in found.stderr
+    assert json.loads(found.stdout)

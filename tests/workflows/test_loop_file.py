@@ -7,7 +7,7 @@ import yaml
 
 from sse_screen.database.stores import launchpad
 from sse_screen.exceptions import InputError
-from sse_screen.workflows.loop_file import latest_state, load_loop, loop_cell, submit_loop
+from sse_screen.workflows.loop_file import check_loop, latest_state, load_loop, loop_cell, submit_loop
 
 EXAMPLE = Path(__file__).parents[2] / "campaigns" / "li2o_loop.yaml"
 CRYSTAL = EXAMPLE.parent / "crystals" / "li2o_expanded.vasp"
@@ -26,6 +26,22 @@ def test_the_example_is_the_cell_that_its_page_speaks_of():
     cell = loop_cell(load_loop(EXAMPLE))
     assert cell.composition.reduced_formula == "Li2O"
     assert len(cell) == 48
+
+
+@pytest.mark.parametrize(
+    ("charges", "message"),
+    [({"Li": 1}, "has Li, the crystal has Li, O"), ({"Li": 1, "O": -1}, "has the charge 16")],
+)
+def test_charges_of_the_student_are_those_of_the_crystal(tmp_path, charges, message):
+    student = yaml.safe_load(EXAMPLE.read_text())["student"]
+    student["protocol"]["charges"] = charges
+    with pytest.raises(InputError, match=message):
+        check_loop(load_loop(written(tmp_path, student=student)))
+
+
+def test_an_unknown_teacher_is_refused_before_anything_is_added(tmp_path, settings_environment):
+    with pytest.raises(InputError, match="nonsense"):
+        check_loop(load_loop(written(tmp_path, teacher="nonsense")))
 
 
 @pytest.mark.parametrize(
