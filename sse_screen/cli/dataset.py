@@ -230,6 +230,11 @@ def check_command(
 
     if by not in ("parent", "run"):
         raise InputError(f"--by {by}: choose parent or run")
+    given: set[Path] = set()
+    for path in files:
+        if path.resolve() in given:
+            raise InputError(f"{path}: given twice; a file is compared with others only")
+        given.add(path.resolve())
     parts = {str(path): Dataset(_read(path).structures) for path in files}
     check_split(parts, by=by)  # type: ignore[arg-type]
     described = {name: _describe(part) for name, part in parts.items()}

@@ -221,7 +221,10 @@ def _run_gates(
             )
         job = maker.make(found.potential.model_copy(update={"elements": covered}), found.parent)
     with Console(stderr=True).status(f"gates of {name}: dimers, dynamics, errors; about a minute"):
-        answers = run_locally(job, store=job_store(get_settings()), ensure_success=True, log=False)
+        try:
+            answers = run_locally(job, store=job_store(get_settings()), raise_immediately=True, log=False)
+        except Exception as error:  # a bad potential can fail in any way
+            raise InputError(f"potential {name!r}: the gates could not be run: {error}") from error
     output: PotentialGatesOutput = answers[job.uuid][1].output
     return output
 

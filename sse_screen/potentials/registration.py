@@ -18,6 +18,7 @@ from sse_screen.database.stores import OUTPUTS
 from sse_screen.documents.base import Document, PotentialIdentity, content_hash
 from sse_screen.documents.potential import PotentialAlias, PotentialDoc, PotentialRegistration, check_alias
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.classical import classical_names
 from sse_screen.potentials.registry import bundled_models, find_potential, known_potentials
 
 if TYPE_CHECKING:
@@ -92,8 +93,10 @@ def register_file(
     Raises
     ------
     InputError
-        No such file, a name that is taken, unknown elements.
+        No such file, one that cannot be loaded, a name that is taken, unknown elements.
     """
+    from sse_screen.potentials.loading import load_calculator
+
     check_alias(name, known_potentials())
     covered = sorted(set(elements))
     if unknown := sorted(set(covered) - set(chemical_symbols[1:])):
@@ -103,6 +106,7 @@ def register_file(
     identity = find_potential(str(path)).identity.model_copy(
         update={"name": name, "level_of_theory": level_of_theory, "elements": covered}
     )
+    load_calculator(str(path), device="cpu")  # refuses a damaged file
     key = _registration_key(identity.weights_sha256)
     registration = PotentialRegistration(
         calculation_key=key,
@@ -180,7 +184,8 @@ def find_registered(database: Database[dict[str, Any]], name: str) -> PotentialD
         known = sorted({n for document in cursor for n in [document["name"], *document["aliases"]]})
         raise InputError(
             f"potential {name!r}: is not registered; there are {', '.join(known) or 'none'} "
-            "(sse-screen build potential registers new ones)"
+            "(sse-screen build potential registers new ones); classical ones, which need no registration: "
+            f"{', '.join(classical_names())}"
         )
     return PotentialDoc.model_validate(found[0])
 

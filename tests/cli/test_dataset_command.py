@@ -157,3 +157,9 @@ def test_check_says_what_a_set_holds(file, frames):
     assert described["parents"] == {f"p{p}": 3 for p in range(10)}
     assert "30 structures of 10 parents, Li, S, ase toy, depth 1, hash" in run("check", file).stdout
     assert np.isclose(frames[0].energy_eV, read_extended_xyz(file).structures[0].energy_eV)
+
+
+def test_check_refuses_a_file_given_twice(file):
+    for again in (file, file.parent / "." / file.name, file.parent / ".." / file.parent.name / file.name):
+        with pytest.raises(InputError, match=r"extxyz: given twice"):
+            run("check", file, again)

@@ -7,6 +7,7 @@ import pytest
 
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import known_potentials, load_calculator, resolve_potential
+from sse_screen.potentials.registry import find_potential
 
 
 def test_the_identity_holds_the_hash_of_the_weights_in_the_wheel():
@@ -32,9 +33,14 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
-    (tmp_path / "x.pth.tar").write_text("hello")
-    with pytest.raises(InputError, match="not a CHGNet file"):
-        load_calculator(str(tmp_path / "x.pth.tar"))
+    path = tmp_path / "x.pth.tar"
+    weights = find_potential("chgnet").path.read_bytes()
+    for content in (b"hello", b"corrupt", b"damaged", b"", b"\x80\x02.", weights[: len(weights) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(InputError) as refused:
+            load_calculator(str(path))
+        assert str(refused.value) == f"{path}: damaged, or no CHGNet file"
+        assert refused.value.__cause__ is not None
 
 
 def test_unknown_variant_and_missing_device_are_refused():

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from jobflow import run_locally
 from training_toys import labelled
+from typer.testing import CliRunner
 
 from sse_screen.builders.potential import PotentialBuilder
 from sse_screen.builders.run import run_builder
+from sse_screen.cli.main import app
 from sse_screen.database.blobs import BlobStore
 from sse_screen.database.errors import BlobCorruptError
 from sse_screen.database.stores import OUTPUTS, job_store
@@ -152,10 +154,23 @@ def test_damaged_weights_are_refused(database, tmp_path, settings_environment):
         calculator_for(identity)
 
 
-def test_a_file_that_is_no_model_is_refused_when_loaded(database, tmp_path, settings_environment):
-    identity, _ = _registered_file(database, tmp_path, b"no model at all")
-    with pytest.raises(InputError, match="not a CHGNet file"):
-        calculator_for(identity)
+@pytest.mark.parametrize("make", [lambda whole: b"corrupt", lambda whole: whole[: len(whole) // 2]])
+def test_a_damaged_file_is_not_registered(database, tmp_path, settings_environment, make):
+    with pytest.raises(InputError, match=r"brought\.pth\.tar: damaged, or no CHGNet file$"):
+        _registered_file(database, tmp_path, make(resolve_and_path("chgnet-r2scan")))
+    assert database["blobs.files"].count_documents({}) == 0
+    with pytest.raises(InputError, match="'mine': is not registered"):
+        find_registered(database, "mine")
+
+
+def test_gates_of_a_potential_that_cannot_be_loaded_say_why(database, tmp_path, settings_environment):
+    identity, _ = _registered_file(database, tmp_path)
+    database["blobs.chunks"].delete_many({"files_id": identity.weights_sha256})
+    result = CliRunner().invoke(app, ["potential", "check", "mine", "--elements", "Li,Cl"])
+    assert isinstance(result.exception, InputError)
+    message = str(result.exception)
+    assert message.startswith("potential 'mine': the gates could not be run: ")
+    assert identity.weights_sha256[:12] in message
 
 
 def test_weights_that_are_nowhere_or_others_are_refused(database, settings_environment, tmp_path):
@@ -168,7 +183,7 @@ def test_weights_that_are_nowhere_or_others_are_refused(database, settings_envir
 
 
 def test_names_that_mean_nothing_several_or_something_else(database, tmp_path, settings_environment):
-    with pytest.raises(InputError, match="'nobody': is not registered; there are none"):
+    with pytest.raises(InputError, match=r"'nobody': is not registered; there are none .*garnet-buckingham"):
         choose_potential("nobody")
     _, blobs = _registered_file(database, tmp_path)
     found = find_registered(database, "mine")
@@ -179,7 +194,7 @@ def test_names_that_mean_nothing_several_or_something_else(database, tmp_path, s
     }.items():
         with pytest.raises(InputError, match=message):
             set_alias(database, found, alias)
-    (tmp_path / "brought.pth.tar").write_bytes(b"another")
+    (tmp_path / "brought.pth.tar").write_bytes(resolve_and_path("chgnet-r2scan") + b"\0")
     register_file(database, blobs, tmp_path / "brought.pth.tar", "mine", ["Li"], "PBE")
     run_builder(PotentialBuilder())
     with pytest.raises(InputError, match="'mine': means several"):
