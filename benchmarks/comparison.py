@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -112,3 +113,15 @@ def _compared(
     bar = "" if at_least is None else f"≥ {at_least:g}×"
     met = None if at_least is None else ratio >= at_least
     return Comparison(what, unit, ours, peer, theirs, ratio, bar, met)
+
+
+def peak_memory_MB() -> float:
+    """Give this program's own peak; getrusage would count the process that started it as well.
+
+    Returns
+    -------
+    float
+        In MB.
+    """
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.comparison import Comparison, Result
+from benchmarks.comparison import Comparison, Result, peak_memory_MB
 
 BATCH_SIZE = 500
 TEMPERATURES_K = (300.0, 1500.0)
@@ -229,8 +229,6 @@ def build(collection: str) -> dict[str, Any]:
     dict
         Documents, seconds, peak memory of this process.
     """
-    import resource
-
     from sse_screen.builders.pipeline import select_builders
     from sse_screen.builders.run import run_builder
 
@@ -239,7 +237,7 @@ def build(collection: str) -> dict[str, Any]:
     report = run_builder(builder(), 1)
     if report.failed:
         raise RuntimeError(next(iter(report.failures.values())))
-    peak_MB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_MB = peak_memory_MB()
     seconds = time.perf_counter() - started
     return {"what": f"build {collection}", "n": report.built, "seconds": seconds, "peak_MB": peak_MB}
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
 from rich.console import Console
 
-from benchmarks.comparison import Comparison, Result, less, limited
+from benchmarks.comparison import Comparison, Result, less, limited, peak_memory_MB
 from sse_screen.structures.orderings import OrderingSpace
 from sse_screen.structures.prototypes import build_prototype
 
@@ -119,15 +118,3 @@ def against_bsym(crystal: Structure, ions: int) -> tuple[float, float, int]:
     if own != theirs:
         raise RuntimeError(f"bsym finds other orderings: {theirs}, we {own}")
     return ours_s, bsym_s, sum(own.values())
-
-
-def peak_memory_MB() -> float:
-    """Give this program's own peak; getrusage would count the process that started it as well.
-
-    Returns
-    -------
-    float
-        In MB.
-    """
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024

@@ -60,13 +60,15 @@ def load_mace(path: Path, device: str) -> Calculator:
         MACE is not installed, or the file is no MACE model.
     """
     mace_version()
+    import torch
+
+    precision = torch.get_default_dtype()
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it reports its choice of precision
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import mace  # noqa: F401 - has to be imported before e3nn
-            import torch
             from mace.calculators import MACECalculator
 
             model = torch.load(path, map_location=device, weights_only=False)
@@ -74,9 +76,24 @@ def load_mace(path: Path, device: str) -> Calculator:
             choice: dict[str, Any] = (
                 {"head": _OWN_HEAD if _OWN_HEAD in heads else heads[-1]} if len(heads) > 1 else {}
             )
-            kind = {torch.float32: "float32", torch.float64: "float64"}[next(model.parameters()).dtype]
-            return MACECalculator(models=[model], device=device, default_dtype=kind, **choice)
+            own = next(model.parameters()).dtype
+            kind = {torch.float32: "float32", torch.float64: "float64"}[own]
+
+            class OwnPrecision(MACECalculator):  # type: ignore[misc]
+                """Computes at the model's precision and leaves that of the process alone."""
+
+                def calculate(self, *args: Any, **options: Any) -> None:
+                    """Calculate as MACE does."""
+                    before = torch.get_default_dtype()
+                    torch.set_default_dtype(own)
+                    try:
+                        super().calculate(*args, **options)
+                    finally:
+                        torch.set_default_dtype(before)
+
+            return OwnPrecision(models=[model], device=device, default_dtype=kind, **choice)
     except Exception as error:
         raise InputError(f"potential {str(path)!r}: cannot be read as a MACE model ({error})") from error
     finally:
         logging.disable(level)
+        torch.set_default_dtype(precision)  # MACE changes it, and other potentials would compute otherwise

@@ -191,8 +191,7 @@ def test_hung_dead_and_living_workers_are_told_apart_whatever_their_clocks_say(
     pad, database, settings, monkeypatch
 ):
     submit(pad, database)
-    hung = start_worker(settings)
-    wait_for(lambda: len(segments(settings)) >= 2, process=hung)
+    hung = start_worker(settings, "from sse_screen.workflows import heartbeat\nheartbeat._INTERVAL_S = 0.3")
     (job,) = wait_for(lambda: [j for j in running_jobs(pad) if j.done], process=hung)
     assert job.health == "running"
     assert job.total == 650
