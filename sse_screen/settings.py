@@ -79,7 +79,9 @@ class Settings(BaseSettings):
         1.0, description="Jobs are refused when a disk they write to has less left, GB", ge=0, le=1e6
     )
     device: str = Field(
-        "cpu", description="Where potentials run: cpu, cuda or cuda:<n>", pattern=r"^(cpu|cuda(:\d+)?)$"
+        "auto",
+        description="Where potentials run: cpu, cuda, cuda:<n>, or auto for a GPU when there is one",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe message that is logged"

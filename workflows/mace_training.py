@@ -13,6 +13,7 @@ from sse_screen.documents.base import BlobReference, PotentialIdentity, content_
 from sse_screen.documents.training import MaceProtocol, SplitProtocol, TrainingOutput, training_key
 from sse_screen.dynamics.molecular_dynamics import write_durably
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.loading import choose_device
 from sse_screen.potentials.mace_calculator import SUFFIX
 from sse_screen.potentials.registry import find_potential
 from sse_screen.settings import get_settings
@@ -124,5 +125,5 @@ class MaceTrainingMaker(Maker):
             foundation=path,
             replay=replay,
             progress=reporter(folder, f"{potential_name} epochs"),
-            device=get_settings().device,
+            device=choose_device(get_settings().device),
         )

@@ -114,7 +114,7 @@ def load_calculator(
         from sse_screen.potentials.classical_calculator import ClassicalCalculator
 
         return ClassicalCalculator(load_classical(name))
-    device = _device(device)
+    device = choose_device(device)
     if potential.identity.code == "mace":
         return load_mace(potential.path, device)
     if variant == "stock":
@@ -152,7 +152,7 @@ def load_engine(name: str, *, device: str | None = None) -> Engine:
         raise InputError(f"potential {name!r} is classical: only CHGNet has a batched engine")
     if potential.identity.code == "mace":
         raise InputError(f"potential {name!r} is a MACE: only CHGNet has a batched engine")
-    device = _device(device)
+    device = choose_device(device)
     weights = _weights(potential.path, potential.identity.weights_sha256)
     if device == "cpu":
         from sse_screen.potentials.chgnet_compiled import CompiledCHGNet
@@ -163,11 +163,29 @@ def load_engine(name: str, *, device: str | None = None) -> Engine:
     return TorchCHGNet(weights, device)
 
 
-def _device(device: str | None) -> str:
+def choose_device(device: str | None) -> str:
+    """Say where a potential runs.
+
+    Parameters
+    ----------
+    device : str, optional
+        ``cpu``, ``cuda`` or ``cuda:<n>``; ``auto`` or nothing for a GPU when there is one.
+
+    Returns
+    -------
+    str
+        ``cpu``, ``cuda`` or ``cuda:<n>``.
+
+    Raises
+    ------
+    InputError
+        A GPU that torch does not find.
+    """
     import torch
 
-    if device is None:
+    if device in (None, "auto"):
         return "cuda" if torch.cuda.is_available() else "cpu"
+    assert device is not None  # told apart above
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r}: torch finds no GPU here; use 'cpu'")
     return device

@@ -79,7 +79,7 @@ def load_mace(path: Path, device: str) -> Calculator:
             own = next(model.parameters()).dtype
             kind = {torch.float32: "float32", torch.float64: "float64"}[own]
 
-            class OwnPrecision(MACECalculator):  # type: ignore[misc]
+            class OwnPrecision(MACECalculator):
                 """Computes at the model's precision and leaves that of the process alone."""
 
                 def calculate(self, *args: Any, **options: Any) -> None:
@@ -87,7 +87,7 @@ def load_mace(path: Path, device: str) -> Calculator:
                     before = torch.get_default_dtype()
                     torch.set_default_dtype(own)
                     try:
-                        super().calculate(*args, **options)
+                        super().calculate(*args, **options)  # type: ignore[no-untyped-call]
                     finally:
                         torch.set_default_dtype(before)
 

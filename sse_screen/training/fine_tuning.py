@@ -18,7 +18,7 @@ import numpy as np
 
 from sse_screen.documents.base import content_hash
 from sse_screen.documents.training import EpochRecord, LearningRateSchedule, TrainingProtocol
-from sse_screen.potentials.loading import load_chgnet
+from sse_screen.potentials.loading import choose_device, load_chgnet
 from sse_screen.training.atom_reference import ReferenceShift, check_reference, fit_reference_shift
 from sse_screen.training.checkpoint import read_checkpoint, to_bytes, write_checkpoint
 from sse_screen.training.chgnet_examples import (
@@ -150,7 +150,7 @@ def fine_tune(
     """
     import torch
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(device)
     torch.manual_seed(seed)
     model = load_chgnet(parent).to(device)
     learnt = make_examples(model, sets.training, device)

@@ -1,5 +1,7 @@
 """Choose the reader of a file by its name and content."""
 
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,13 @@ _SUFFIXES = {
     ".h5": "platform",
     ".hdf5": "platform",
 }
+
+
+#: what the parsers of damaged files raise
+_BROKEN = (
+    *(ValueError, KeyError, IndexError, TypeError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def guess_format(path: Path) -> str:
@@ -81,6 +90,8 @@ def read_trajectory(
         raise ReaderError(
             f"frames: start {options.start} and stride {options.stride} must be 0 and 1 or more"
         )
+    if options.time_step_fs is not None and not options.time_step_fs > 0:
+        raise ReaderError(f"time step {options.time_step_fs} fs: must be above 0")
     chosen = format or guess_format(path)
     if chosen not in FORMATS:
         raise ReaderError(f"format {chosen!r} is not one of {', '.join(FORMATS)}")
@@ -88,7 +99,7 @@ def read_trajectory(
         trajectory = FORMATS[chosen](path, options)
     except ReaderError:
         raise
-    except (ValueError, KeyError, IndexError, TypeError, OSError, EOFError) as error:
+    except _BROKEN as error:
         raise ReaderError(
             f"{path}: not a readable {chosen} file ({type(error).__name__}: {error})"
         ) from error
