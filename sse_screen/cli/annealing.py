@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sse_screen.thermodynamics.monte_carlo import MonteCarloRun, MonteCarloState, SwapLattice
 
 _RECORDS = 2_000
+_FROZEN_BELOW = 0.01
 
 
 @dataclass
@@ -200,11 +201,36 @@ class Annealing:
             except OSError as error:
                 raise InputError(f"--output {output}: cannot be written ({error.strerror})") from error
         rows = self._rows()
+        _warn(rows)
         if as_json:
             summary = {"n_sites": len(self.big.structure), "temperatures": rows, "final_sites": sites}
             typer.echo(json.dumps(summary))
         else:
             _print_table(rows)
+
+
+def _warn(rows: list[dict[str, Any]]) -> None:
+    """Say on stderr at which temperatures nothing moved, and which entropies cannot be."""
+
+    def temperatures(chosen: list[dict[str, Any]]) -> str:
+        return ", ".join(
+            "inf" if row["temperature_K"] is None else f"{row['temperature_K']:g}" for row in chosen
+        )
+
+    frozen = [row for row in rows if row["acceptance"] < _FROZEN_BELOW]
+    if frozen:
+        typer.echo(
+            f"warning: less than 1 % of the moves were accepted at {temperatures(frozen)} K: the run is "
+            "frozen, its means are those of where it froze; take higher temperatures or more --moves",
+            err=True,
+        )
+    negative = [row for row in rows if row.get("entropy_kB_per_cell", 0.0) < 0.0]
+    if negative:
+        typer.echo(
+            f"warning: the entropy is below zero at {temperatures(negative)} K, which cannot be: take more "
+            "temperatures in between and more --moves",
+            err=True,
+        )
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

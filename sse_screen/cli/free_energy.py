@@ -300,6 +300,7 @@ def _numbers(result: ConfigurationalFreeEnergy, n: int, with_vibrations: bool) -
 
 def _print_records(records: list[dict[str, Any]]) -> None:
     """Print one line a temperature."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table as RichTable
 
@@ -312,10 +313,19 @@ def _print_records(records: list[dict[str, Any]]) -> None:
         "effective_sample_size": ("effective sample", ".1f"),
     }
     first = records[0]
+    rows = [[format(record[name], spec) for name, (_, spec) in columns.items()] for record in records]
+    titles = [heading for heading, _ in columns.values()]
+    interval = "free_energy_95_percent_interval_eV_per_cell"
+    if interval in first:
+        titles[2:2] = ["lower 95%", "upper 95%"]
+        for row, record in zip(rows, records, strict=True):
+            row[2:2] = [format(bound / record["atoms_per_cell"], ".6f") for bound in record[interval]]
     vibrations = "with vibrations" if first["with_vibrations"] else "without vibrations"
-    shown = RichTable(title=f"{first['n_configurations']} orderings, {first['convention']}, {vibrations}")
-    for title, _ in columns.values():
-        shown.add_column(title, justify="right")
-    for record in records:
-        shown.add_row(*(format(record[name], spec) for name, (_, spec) in columns.items()))
+    title = f"{first['n_configurations']} orderings, {first['convention']}, {vibrations}"
+    # eight columns of six decimals fit 80 characters without borders
+    shown = RichTable(title=title, box=SIMPLE, padding=0)
+    for heading in titles:
+        shown.add_column(heading, justify="right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
     Console().print(shown)

@@ -83,7 +83,12 @@ def enumerate_command(
         int, typer.Option(help="Refuse to enumerate more unique orderings than this.")
     ] = 2_000_000,
     merge_equal_distances: Annotated[
-        bool, typer.Option("--merge-equal-distances", help="Merge orderings with the same ion-ion distances.")
+        bool,
+        typer.Option(
+            "--merge-equal-distances",
+            help="Merge orderings with the same distances among the ordered sites only, whatever the rest "
+            "of the crystal; not with energies.",
+        ),
     ] = False,
     ewald: Ewald = False,
     lowest_ewald: LowestEwald = None,
@@ -104,6 +109,11 @@ def enumerate_command(
     """
     from sse_screen.structures.orderings import merge_by_fingerprint, require_at_most
 
+    if merge_equal_distances and (ewald or lowest_ewald is not None):
+        raise InputError(
+            "--merge-equal-distances cannot go with --ewald or --lowest-ewald: it looks at the distances "
+            "among the ordered sites only and merges orderings of different energies; leave one of them out"
+        )
     space = _space(crystal, occupancy, exclusion_radius, symprec, allow_charged)
     numbers = space.count()
     require_at_most(numbers, limit)

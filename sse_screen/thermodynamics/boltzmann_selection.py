@@ -163,6 +163,8 @@ def boltzmann_draw(
         raise HullError(f"temperature_K must be above zero, not {temperature_K}")
     above = energies_above_eV
     candidates = np.flatnonzero(above > -1e-9)
+    if n_selected > len(candidates):
+        raise HullError(f"{n_selected} entries asked for, {len(candidates)} are there: select fewer")
     lowest = candidates[lowest_entries(fractions[candidates], above[candidates])]
     if n_selected < len(lowest):
         raise HullError(

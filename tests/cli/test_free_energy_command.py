@@ -94,6 +94,18 @@ def test_sample_and_noise(run):
     assert records(run(LATTICE_GAS, *options)) == [record]
 
 
+def test_interval_of_a_sample_is_in_the_table(run):
+    options = ["--total-orderings", "1e7", "--temperatures-K", "300"]
+    low, high = records(run(LATTICE_GAS, *options, "--json"))[0][
+        "free_energy_95_percent_interval_eV_per_cell"
+    ]
+    table = run(LATTICE_GAS, *options).stdout
+    assert "lower" in table
+    assert f"{low / 192:.6f}" in table
+    assert f"{high / 192:.6f}" in table
+    assert "lower" not in run(LATTICE_GAS, "--temperatures-K", "300").stdout
+
+
 def test_table_for_people(run):
     assert "physical, without vibrations" in run(LATTICE_GAS, "--temperatures-K", "300").stdout
 

@@ -154,3 +154,29 @@ def test_annealing_refuses_nonsense(arguments: list[str], message: str) -> None:
     command = ["orderings", "anneal", "li6ps5cl-disordered", "--seed", "1", *arguments]
     with pytest.raises(InputError, match=message):
         runner.invoke(app, command, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("energies", [["--ewald"], ["--lowest-ewald", "2"]])
+def test_merged_orderings_have_no_energies(energies: list[str]) -> None:
+    """Distances among the ordered sites leave out the fixed ions, on which the energies depend."""
+    command = ["orderings", "enumerate", "li6ps5cl-disordered", "--merge-equal-distances", *energies]
+    with pytest.raises(InputError, match="cannot go with --ewald or --lowest-ewald"):
+        runner.invoke(app, command, catch_exceptions=False)
+
+
+def test_a_frozen_scan_and_its_entropies_are_warned_of() -> None:
+    def warnings(temperatures: str) -> str:
+        command = ["orderings", *ANNEAL, "--temperatures-K", temperatures]
+        return runner.invoke(app, command, catch_exceptions=False).stderr
+
+    frozen = warnings("inf,20000,10,5")
+    assert "less than 1 % of the moves were accepted at 20000, 10, 5 K" in frozen
+    assert "the entropy is below zero at 20000, 10, 5 K" in frozen
+    assert "warning" not in warnings("inf,200000")
+
+
+def test_annealing_with_too_wide_exclusions_names_the_distances() -> None:
+    crowded = ["llzo-cubic-disordered", "--occupancy", "24d=12,96h=44", "--exclusion-radius", "5"]
+    command = ["orderings", "anneal", *crowded, "--temperatures-K", "1000", "--seed", "1"]
+    with pytest.raises(InputError, match=r"no ordering has .* radius of 5.0 Å"):
+        runner.invoke(app, command, catch_exceptions=False)

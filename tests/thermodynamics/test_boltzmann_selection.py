@@ -89,5 +89,7 @@ def test_too_few_and_no_temperature_are_refused():
     rng = np.random.default_rng(0)
     with pytest.raises(HullError, match="4 compositions"):
         boltzmann_selection(placed, basis="atom", temperature_K=800, n_selected=3, rng=rng)
+    with pytest.raises(HullError, match="200 entries asked for, 160 are there"):
+        boltzmann_selection(placed, basis="atom", temperature_K=800, n_selected=200, rng=rng)
     with pytest.raises(HullError, match="above zero"):
         boltzmann_selection(placed, basis="atom", temperature_K=0, n_selected=10, rng=rng)

@@ -338,6 +338,8 @@ def count(problem: OrderingProblem) -> OrderingCount:
         If the conflict graph is too large for an exact sum.
     """
     order = len(problem.permutations)
+    if problem.is_overfull:
+        return OrderingCount(0, 0, order)
     fixed = 0
     labelled = 0
     for members in conjugacy_classes(problem.permutations):

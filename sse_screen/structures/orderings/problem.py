@@ -36,6 +36,16 @@ class OrderingProblem:
         """Number of vertices."""
         return len(self.classes)
 
+    @property
+    def is_overfull(self) -> bool:
+        """Whether a class wants more vertices than the cliques of its conflicts can give."""
+        possible = ~np.diagonal(self.conflicts)
+        return any(
+            len(clique_cover(np.flatnonzero((self.classes == number) & possible).tolist(), self.conflicts))
+            < target
+            for number, target in enumerate(self.targets)
+        )
+
     def members(self, number: int) -> np.ndarray:
         """Return the vertices of one class.
 

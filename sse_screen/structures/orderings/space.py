@@ -303,6 +303,8 @@ class OrderingSpace:
         ndarray of bool, shape (n_samples, n_vertices)
             Chosen vertices.
         """
+        if self.problem.is_overfull:
+            raise InputError(self._why_empty())
         sets = np.zeros((n_samples, self.problem.size), dtype=bool)
         drawn = self._frontier_sum().sample(n_samples, rng)
         sets[:, : drawn.shape[1]] = drawn

@@ -111,6 +111,7 @@ def test_mean_occupancies_are_the_default(cubic_llzo: Structure) -> None:
     [
         ({"24d": 12, "96h": 43}, 2.0, "not neutral"),
         ({"24d": 12, "96h": 44}, 2.5, "no ordering has .* radius of 2.5 Å.*2.46"),
+        ({"24d": 12, "96h": 44}, 5.0, "no ordering has .* radius of 5.0 Å.*4.89"),
         ({"24c": 12}, 2.0, "no disordered sublattice is called '24c'.*24d .*96h"),
         ({"24d": 25, "96h": 31}, 2.0, "25 ions do not fit on 24 sites"),
         ({"24d": {"Na": 12}, "96h": 44}, 2.0, "species 'Na' is not one of Li"),
