@@ -236,6 +236,8 @@ def load_campaign(path: Path) -> Campaign:
         raise InputError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with name, materials …; see docs/campaign.md")
+    if {"teacher", "student"} <= content.keys():
+        raise InputError(f"{path}: this is the file of a training loop: sse-screen loop submit {path}")
     try:
         campaign = Campaign.model_validate(content)
     except ValidationError as error:

@@ -179,6 +179,12 @@ def _print(analysis: TransportAnalysis) -> None:
     for name, value, interval, unit, verdict, _ in quantity_rows(analysis):
         table.add_row(name, value, interval, unit, verdict)
     console.print(table)
+    told = {gate.message for gate in analysis.tracer.gates}
     for gate in analysis.tracer.gates:
         if gate.message:
             console.print(f"{gate.outcome}: {gate.message}", highlight=False, markup=False)
+    others = (analysis.charge_diffusivity, analysis.haven_ratio, analysis.nernst_einstein_conductivity)
+    doubtful = [q for q in (*others, analysis.charge_conductivity) if q.verdict in ("refused", "unresolved")]
+    for reason in dict.fromkeys(reason for quantity in doubtful for reason in quantity.reasons):
+        if reason not in told:
+            console.print(f"not resolved: {reason}", highlight=False, markup=False)

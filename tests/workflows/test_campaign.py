@@ -154,3 +154,8 @@ def test_what_is_wrong_with_vibrations_is_said(tmp_path):
     assert "two_phase_species 'Na' is not in the crystal (Cl, Li, P, S)" in with_runs(two_phase_species="Na")
     assert "time_step_fs" in with_runs(time_step_fs=3)
     assert "take 0.5, 1, 2 or 4 (given: 3)" in with_runs(time_step_fs=3)
+
+
+def test_the_file_of_a_loop_is_told_apart():
+    with pytest.raises(InputError, match="sse-screen loop submit"):
+        load_campaign(Path(__file__).parents[2] / "campaigns" / "li2o_loop.yaml")

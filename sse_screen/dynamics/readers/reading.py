@@ -91,7 +91,7 @@ def read_trajectory(
             f"frames: start {options.start} and stride {options.stride} must be 0 and 1 or more"
         )
     if options.time_step_fs is not None and not options.time_step_fs > 0:
-        raise ReaderError(f"time step {options.time_step_fs} fs: must be above 0")
+        raise ReaderError(f"time step {options.time_step_fs} fs is not positive")
     chosen = format or guess_format(path)
     if chosen not in FORMATS:
         raise ReaderError(f"format {chosen!r} is not one of {', '.join(FORMATS)}")
