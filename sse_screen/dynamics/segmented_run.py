@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def write_durably(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-class SegmentedRun:
+class SegmentedRun(ABC):
     """A run cut into segments: frames, files, times; what makes the steps is up to its subclasses.
 
     Parameters
@@ -80,14 +81,15 @@ class SegmentedRun:
         self.earlier_potential_time_s = 0.0
         self.total_time_s = 0.0
 
+    @abstractmethod
     def begin_segment(self) -> None:
         """Make ready for the frames of the next segment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self) -> None:
         """Make the steps to the next frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self) -> dict[str, Any]:
         """Give positions, cell, temperature, energy and velocities of the present frame.
 
@@ -96,8 +98,8 @@ class SegmentedRun:
         dict
             Fields of :class:`Trajectory` but for the time.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def engine_state(self) -> dict[str, Any]:
         """Give all that the next step needs.
 
@@ -106,8 +108,8 @@ class SegmentedRun:
         dict
             Nested dicts of arrays, numbers and strings (see :func:`pack_checkpoint`).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def time_in_potential_s(self) -> float:
         """Give the seconds that this attempt spent in the potential.
 
@@ -116,7 +118,6 @@ class SegmentedRun:
         float
             Seconds.
         """
-        raise NotImplementedError
 
     @property
     def frames_per_segment(self) -> int:

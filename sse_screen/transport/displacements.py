@@ -336,16 +336,6 @@ def mean_squared_displacement(vectors_A: FloatArray, block: int = 32) -> FloatAr
     return np.maximum(result, 0.0)
 
 
-def species_mean_squared_displacements(
-    vectors_A: FloatArray, species: Sequence[str]
-) -> dict[str, FloatArray]:
-    """Return the mean squared displacement of each species in Å², each of shape (n_frames,)."""
-    names = np.array(species)
-    return {
-        symbol: mean_squared_displacement(vectors_A[:, names == symbol]) for symbol in sorted(set(species))
-    }
-
-
 def collective_displacement(vectors_A: FloatArray, charges: FloatArray | None = None) -> FloatArray:
     """Return the charge-weighted sum of displacements Σ z_i Δr_i as one coordinate, shape (n_frames, 1, 3).
 
