@@ -53,6 +53,27 @@ def counts_by_state(launchpad: LaunchPad, campaign: str | None = None) -> dict[s
     return dict(sorted((g["_id"], g["n"]) for g in groups))
 
 
+def check_campaign(launchpad: LaunchPad, campaign: str) -> None:
+    """Refuse the name of a campaign that has no jobs.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    campaign : str
+        Its name.
+
+    Raises
+    ------
+    InputError
+        When no job belongs to it; the message lists the campaigns that there are.
+    """
+    if launchpad.fireworks.find_one({"spec.campaign": campaign}, {"_id": 1}) is None:
+        known = sorted(filter(None, launchpad.fireworks.distinct("spec.campaign")))
+        there = f"there are: {', '.join(known)}" if known else "nothing has been submitted yet"
+        raise InputError(f"--campaign {campaign}: there is no such campaign; {there}")
+
+
 def failures(launchpad: LaunchPad, campaign: str | None = None) -> list[Failure]:
     """List failed jobs with their reasons.
 

@@ -15,6 +15,9 @@ _WATCH_S = 10.0
 CampaignFile = Annotated[Path, typer.Argument(help="Campaign file (YAML); see docs/campaign.md")]
 SUBMIT_EPILOG = "Example: sse-screen submit campaign.yaml --dry-run"
 LAUNCH_EPILOG = "Examples: sse-screen launch; sse-screen launch --workers 4 --wall-time 86000"
+RERUN_EPILOG = "Examples: sse-screen rerun; sse-screen rerun 12 15; sse-screen rerun --kind scientific"
+SWEEP_EPILOG = "Example: sse-screen sweep"
+SCREEN_EPILOG = "Example: sse-screen screen campaigns/quickstart.yaml --report-folder quickstart_report"
 _OUT_OF_TIME = 75
 FIREWORKS_EPILOG = "Example: sse-screen fireworks-config fw && rlaunch -l fw/my_launchpad.yaml singleshot"
 

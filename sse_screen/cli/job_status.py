@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
+    from sse_screen.workflows.monitoring import Failure
     from sse_screen.workflows.reaping import RunningJob
 
 STATUS_EPILOG = "Example: sse-screen status --campaign quickstart"
@@ -28,39 +29,56 @@ def status(
 
     from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import get_settings
-    from sse_screen.workflows.monitoring import counts_by_state, failures
+    from sse_screen.workflows.monitoring import check_campaign, counts_by_state, failures
     from sse_screen.workflows.reaping import running_jobs
     from sse_screen.workflows.survey_status import survey_status
 
     settings = get_settings()
     pad = launchpad(settings)
+    if campaign is not None:
+        check_campaign(pad, campaign)
     counts, failed = counts_by_state(pad, campaign), failures(pad, campaign)
-    kinds = {kind: sum(f.kind == kind for f in failed) for kind in ("scientific", "infrastructure")}
     running = running_jobs(pad, campaign=campaign)
     surveys = survey_status(connect(settings), campaign)
     if as_json:
         document = {
             "jobs": counts,
             "running": [asdict(job) for job in running],
-            "failed": kinds,
+            "failed": _by_kind(failed),
             "failures": [asdict(f) for f in failed],
             "surveys": surveys,
         }
         typer.echo(json.dumps(document, indent=1))
     else:
-        console = Console()
-        console.print(_table("jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()]))
-        if running:
-            console.print(_running_table(running))
-        for name, tiers in surveys.items():
-            rows = [[str(value) for value in tier.values()] for tier in tiers]
-            console.print(_table(f"survey {name}", list(tiers[0]), rows))
-        if failed:
-            title = "failed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-            rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
-            console.print(_table(title, ["id", "job", "kind", "reason"], rows))
+        _print_status(Console(), counts, running, surveys, failed)
     if failed:
         raise typer.Exit(1)
+
+
+def _by_kind(failed: list[Failure]) -> dict[str, int]:
+    return {kind: sum(f.kind == kind for f in failed) for kind in ("scientific", "infrastructure")}
+
+
+def _print_status(
+    console: Console,
+    counts: dict[str, int],
+    running: list[RunningJob],
+    surveys: dict[str, list[dict[str, Any]]],
+    failed: list[Failure],
+) -> None:
+    from sse_screen.cli.printing import print_rows
+
+    print_rows(console, "jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()])
+    if running:
+        _print_running(console, running)
+    for name, tiers in surveys.items():
+        # a tier a column: there are many figures and few tiers
+        figures = [[key.replace("_", " "), *(str(tier[key]) for tier in tiers)] for key in tiers[0]]
+        print_rows(console, f"survey {name}", figures[0], figures[1:])
+    if failed:
+        title = "failed: " + ", ".join(f"{n} {kind}" for kind, n in _by_kind(failed).items())
+        rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
+        print_rows(console, title, ["id", "job", "kind", "reason"], rows, ["reason"])
 
 
 def reap(
@@ -84,6 +102,7 @@ def reap(
 
     from rich.console import Console
 
+    from sse_screen.cli.printing import print_rows
     from sse_screen.database.stores import launchpad
     from sse_screen.settings import get_settings
     from sse_screen.workflows.monitoring import rerun_infrastructure_failures
@@ -102,13 +121,15 @@ def reap(
         typer.echo(json.dumps({"running": [asdict(job) for job in jobs], "done": done}, indent=1))
         return
     console = Console()
-    console.print(_running_table(jobs))
+    _print_running(console, jobs)
     if done:
         rows = [[str(found["fw_id"]), str(found["done"])] for found in done]
-        console.print(_table("put right", ["id", "what"], rows))
+        print_rows(console, "put right", ["id", "what"], rows, ["what"])
 
 
-def _running_table(jobs: list[RunningJob]) -> Table:
+def _print_running(console: Console, jobs: list[RunningJob]) -> None:
+    from sse_screen.cli.printing import print_rows
+
     rows = [
         [
             str(job.fw_id),
@@ -122,19 +143,8 @@ def _running_table(jobs: list[RunningJob]) -> Table:
         for job in jobs
     ]
     columns = ["id", "job", "worker is", "steps", "sign of life (s ago)", "progress (s ago)", "worker"]
-    return _table("running", columns, rows)
+    print_rows(console, "running", columns, rows)
 
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table

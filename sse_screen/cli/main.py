@@ -74,10 +74,10 @@ app.command(epilog=campaigns.SUBMIT_EPILOG)(campaigns.submit)
 app.command(epilog=campaigns.LAUNCH_EPILOG)(campaigns.launch)
 app.command(epilog=job_status.STATUS_EPILOG)(job_status.status)
 app.command(epilog=job_status.REAP_EPILOG)(job_status.reap)
-app.command()(campaigns.rerun)
-app.command()(campaigns.sweep)
+app.command(epilog=campaigns.RERUN_EPILOG)(campaigns.rerun)
+app.command(epilog=campaigns.SWEEP_EPILOG)(campaigns.sweep)
 app.command("fireworks-config", epilog=campaigns.FIREWORKS_EPILOG)(campaigns.fireworks_config)
-app.command()(campaigns.screen)
+app.command(epilog=campaigns.SCREEN_EPILOG)(campaigns.screen)
 app.command(epilog=REPORT_EPILOG)(report)
 
 

@@ -32,8 +32,8 @@ def list_potentials(as_json: AsJson = False) -> None:
     import json
 
     from rich.console import Console
-    from rich.table import Table
 
+    from sse_screen.cli.printing import print_rows
     from sse_screen.documents.potential import PotentialDoc
 
     with _registry() as database:
@@ -43,21 +43,9 @@ def list_potentials(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([_summary(potential) for potential in found], indent=1))
         return
-    table = Table(title="potentials", title_justify="left")
-    for column in ("name", "weights", "method", "elements", "level of theory", "force error", "gates"):
-        table.add_column(column, overflow="fold")
-    for potential in found:
-        elements = potential.elements
-        table.add_row(
-            ", ".join(potential.names),
-            potential.weights_sha256[:12],
-            potential.method,
-            " ".join(elements) if len(elements) <= 12 else f"{len(elements)} elements",
-            potential.level_of_theory,
-            _force_error(potential.held_out),
-            potential.gate_verdict.replace("_", " "),
-        )
-    Console().print(table)
+    columns = ("name", "weights", "method", "elements", "level of theory", "force error", "gates")
+    rows = [_row(potential) for potential in found]
+    print_rows(Console(), "potentials", columns, rows, ["level of theory"])
 
 
 @app.command(epilog="Example: sse-screen potential show licl")
@@ -257,6 +245,19 @@ def _summary(potential: PotentialDoc) -> dict[str, Any]:
     kept = ("name", "aliases", "weights_sha256", "method", "elements", "level_of_theory", "gate_verdict")
     held_out = None if potential.held_out is None else potential.held_out.model_dump(mode="json")
     return potential.model_dump(mode="json", include=set(kept)) | {"held_out": held_out}
+
+
+def _row(potential: PotentialDoc) -> list[str]:
+    elements = potential.elements
+    return [
+        ", ".join(potential.names),
+        potential.weights_sha256[:12],
+        potential.method,
+        " ".join(elements) if len(elements) <= _MANY_ELEMENTS else f"{len(elements)} elements",
+        potential.level_of_theory,
+        _force_error(potential.held_out),
+        potential.gate_verdict.replace("_", " "),
+    ]
 
 
 def _force_error(metrics: SetMetrics | None) -> str:

@@ -10,10 +10,6 @@ import typer
 from sse_screen.exceptions import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.console import RenderableType
-
     from sse_screen.database.queries import Query
 
 EPILOG = """Examples:
@@ -84,8 +80,8 @@ def _write_json(database: Any, checked: Query) -> None:
 
 def _show_table(database: Any, checked: Query) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from sse_screen.cli.printing import print_rows
     from sse_screen.database.queries import iterate
 
     found = list(iterate(database, checked))
@@ -100,31 +96,9 @@ def _show_table(database: Any, checked: Query) -> None:
     title = f"{checked.collection.name}: {len(found)} documents"
     names = ["id", *(name for name in names if name != "id")]
     units = checked.collection.units
-    table = Table(title=title)
-    for name in names:
-        table.add_column(f"{name}\n({units[name]})" if name in units else name, no_wrap=True)
-    for document in found:
-        table.add_row(*(_cell(document, name) for name in names))
-    console = Console()
-    if console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width:
-        console.print(table)
-        return
-    console.print(title)
-    for document in found:
-        console.rule()
-        console.print(_record(document, names, units))
-
-
-def _record(document: Any, names: list[str], units: Mapping[str, str]) -> RenderableType:
-    """One document, a line a field: for a terminal too narrow for a row."""
-    from rich.table import Table
-
-    record = Table.grid(padding=(0, 2))
-    record.add_column(style="bold", no_wrap=True)
-    record.add_column(overflow="fold")
-    for name in names:
-        record.add_row(f"{name} ({units[name]})" if name in units else name, _cell(document, name))
-    return record
+    heads = [f"{name}\n({units[name]})" if name in units else name for name in names]
+    rows = [[_cell(document, name) for name in names] for document in found]
+    print_rows(Console(), title, heads, rows)
 
 
 def _cell(document: Any, name: str) -> str:

@@ -27,23 +27,18 @@ def report(
 ) -> None:
     """Print the ranking and write a page with plots."""
     from rich.console import Console
-    from rich.table import Table
 
+    from sse_screen.cli.printing import print_rows
     from sse_screen.cli.surveys import print_candidates
     from sse_screen.reporting.page import write_report
     from sse_screen.reporting.ranking import COLUMNS, rank_materials, row_cells
 
     content = gather(campaign)
-    table = Table(
-        title="ranked by conductivity at 300 K (95 % intervals)", title_justify="left", show_lines=True
-    )
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", ratio=2 if column == "flags" else None)
-    for row in rank_materials(content.fits_shown, content.diffusivities, content.hulls):
-        table.add_row(*row_cells(row))
+    ranked = rank_materials(content.fits_shown, content.diffusivities, content.hulls)
     console = Console()
-    if table.rows:
-        console.print(table)
+    if ranked:
+        title = "ranked by conductivity at 300 K (95 % intervals)"
+        print_rows(console, title, COLUMNS, [row_cells(row) for row in ranked], ["flags"])
     if content.candidates:
         print_candidates(content.candidates, console)
     path = write_report(content, folder or Path(f"{campaign or 'all'}_report"))
@@ -80,7 +75,7 @@ def gather(campaign: str | None) -> ReportContent:
     from sse_screen.exceptions import InputError
     from sse_screen.reporting.page import ReportContent
     from sse_screen.settings import get_settings
-    from sse_screen.workflows.monitoring import failures
+    from sse_screen.workflows.monitoring import check_campaign, failures
 
     settings = get_settings()
     database = connect(settings)
@@ -88,6 +83,7 @@ def gather(campaign: str | None) -> ReportContent:
     if campaign is not None:
         keys = database[OUTPUTS].distinct("output.calculation_key", {"metadata.campaign": campaign})
         if not keys:
+            check_campaign(launchpad(settings), campaign)
             raise InputError(
                 f"--campaign {campaign}: nothing finished yet; `sse-screen status` shows its jobs"
             )

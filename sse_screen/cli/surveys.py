@@ -56,16 +56,11 @@ def print_candidates(candidates: Sequence[CandidateDoc], console: Console) -> No
     console : Console
         Where to print.
     """
-    from rich.table import Table
-
+    from sse_screen.cli.printing import print_rows
     from sse_screen.reporting.candidate_figures import COLUMNS, candidate_cells
     from sse_screen.screening.ranking import rank_candidates
 
     for name in sorted({candidate.survey for candidate in candidates}):
         title = f"survey {name}: ranked by conductivity at 300 K, with the places that the intervals allow"
-        table = Table(title=title, title_justify="left")
-        for column in COLUMNS:
-            table.add_column(column, overflow="fold", ratio=3 if column == "why" else None)
-        for row in rank_candidates([c for c in candidates if c.survey == name]):
-            table.add_row(*candidate_cells(row))
-        console.print(table)
+        ranked = rank_candidates([c for c in candidates if c.survey == name])
+        print_rows(console, title, COLUMNS, [candidate_cells(row) for row in ranked], ["why"])

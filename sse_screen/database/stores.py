@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -245,19 +246,22 @@ def clear_errors(settings: Settings, uri: str | None = None) -> Iterator[None]:
             f"not use database {settings.database_name!r}; check them and authSource"
         ) from None
     except ConnectionFailure as error:
-        start = "run 'sse-screen db start', or set database_uri to a MongoDB server"
-        way_out = (
-            "check address, network, TLS and that it runs" if settings.database_uri is not None else start
-        )
+        if settings.database_uri is None and uri == database_uri(settings):
+            raise DatabaseUnavailableError(
+                f"the embedded database of {settings.data_directory} does not answer; "
+                "run 'sse-screen db start', or set database_uri to a MongoDB server"
+            ) from None
         raise DatabaseUnavailableError(
-            f"{where} does not answer ({redact(_short(error), uri)}); {way_out}"
+            f"{where} does not answer ({redact(_short(error), uri)}); check address, network, TLS and that "
+            "it runs"
         ) from None
     except PyMongoError as error:
         raise DatabaseUnavailableError(f"{where}: {redact(_short(error), uri)}") from None
 
 
 def _short(error: Exception) -> str:
-    return str(error).split(", Timeout:")[0].split(", full error:")[0]
+    """Leave out what pymongo adds about its own options and the topology."""
+    return re.split(r",? (?:Timeout|full error):| \(configured timeouts", str(error))[0]
 
 
 def describe_server(uri: str) -> str:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from sse_screen.cli.main import app
 from sse_screen.database.stores import launchpad
+from sse_screen.exceptions import InputError
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.process_names import worker_name
@@ -51,4 +52,20 @@ def test_dead_workers_and_both_kinds_of_failures(pad):
 def test_only_the_jobs_of_a_campaign(pad):
     pad.checkout_fw(FWorker(name=worker_name()), ".")
     assert len(json.loads(run("status", "--json", "--campaign", "few"))["running"]) == 1
-    assert json.loads(run("status", "--json", "--campaign", "other"))["running"] == []
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_campaign_that_is_not_there_is_refused(pad, more):
+    refused = CliRunner().invoke(app, ["status", "--campaign", "other", *more])
+    assert isinstance(refused.exception, InputError)  # main() makes it status 2
+    assert "there is no such campaign; there are: few" in str(refused.exception)
+    assert refused.stdout == ""
+
+
+def test_no_word_is_broken_in_a_narrow_terminal(pad, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    pad.checkout_fw(FWorker(name=worker_name()), ".")
+    shown = run("status")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert worker_name() in shown
+    assert "sign of life (s ago)" in shown
