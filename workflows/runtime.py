@@ -182,6 +182,7 @@ def reporter(folder: Path, name: str) -> Callable[[int, int], None]:
     last = 0.0
 
     def report(done: int, total: int) -> None:
+        """Leave a heartbeat."""
         nonlocal last
         CURRENT.report(done, total)
         now = time.time()
@@ -230,9 +231,11 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
             raise
         finally:
             STOPPING.step_ended()
-        write_durably(outbox, output.model_dump_json().encode())
+        # another worker may have been given this job while this one did not move: what it has stored stays
+        response = _reused(calculation_key, model) or Response(output=output)
+        write_durably(outbox, response.output.model_dump_json().encode())
         (folder / "progress.json").unlink(missing_ok=True)  # it runs no more, whatever step it ended at
-        return Response(output=output)
+        return response
 
 
 def leave_in_order() -> None:

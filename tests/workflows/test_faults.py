@@ -222,6 +222,39 @@ def test_hung_dead_and_living_workers_are_told_apart_whatever_their_clocks_say(
     check_nothing_lost_nothing_twice(pad, database)
 
 
+ELSEWHERE = """
+import socket
+from sse_screen.workflows import heartbeat
+socket.gethostname = lambda: "elsewhere"
+heartbeat._INTERVAL_S = 0.3
+"""
+
+
+def test_a_worker_elsewhere_that_was_replaced_and_comes_back_changes_no_result(
+    pad, database, settings, monkeypatch, tmp_path
+):
+    """Two machines: each has a work folder of its own, and none can kill the other's worker."""
+    there = settings.model_copy(update={"work_directory": tmp_path / "elsewhere"})
+    submit(pad, database)
+    late = start_worker(there, ELSEWHERE)
+    try:
+        wait_for(lambda: len(segments(there)) >= 2 and any(j.done for j in running_jobs(pad)), process=late)
+        late.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.5)
+        found = wait_for(lambda: reap(pad, Patience(slow_after_s=1.0, hung_after_s=2.0)))
+        assert [job.done for job in found] == ["made ready again: its worker is hung"]
+        assert launch(settings, pad) == 0
+        stored = {document["uuid"]: document["output"] for document in database[OUTPUTS].find()}
+        assert not list(there.work_directory.glob("calculations/*/trajectory.h5"))
+        late.send_signal(signal.SIGCONT)
+        assert late.wait(180) == 0  # it finishes its run, and finds nothing else to do
+    finally:
+        late.kill()
+    assert list(there.work_directory.glob("calculations/*/trajectory.h5"))
+    assert {document["uuid"]: document["output"] for document in database[OUTPUTS].find()} == stored
+    check_nothing_lost_nothing_twice(pad, database)
+
+
 RUN = """
 import sys, time
 from pathlib import Path
