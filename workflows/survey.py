@@ -28,16 +28,27 @@ from sse_screen.documents.survey import (
     TierConductivity,
 )
 from sse_screen.exceptions import InfrastructureError, SseScreenError
-from sse_screen.screening.costs import SECONDS_PER_HOUR, measured_ms_per_atom_and_step, tier_core_hours
-from sse_screen.screening.promotion import FIRST_TIER_PRIORITY, JUDGEMENT_PRIORITY, decide_promotion
+from sse_screen.screening.costs import (
+    SECONDS_PER_HOUR,
+    atom_steps,
+    measured_ms_per_atom_and_step,
+    tier_core_hours,
+)
+from sse_screen.screening.promotion import (
+    BEGINNING_PRIORITY,
+    FIRST_TIER_PRIORITY,
+    JUDGEMENT_PRIORITY,
+    decide_promotion,
+)
 from sse_screen.settings import get_settings
 from sse_screen.structures.identity import structure_hash
+from sse_screen.structures.supercells import supercell_size
 from sse_screen.transport.conductivity import nernst_einstein
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker, derived_seed
 from sse_screen.workflows.monitoring import failure_reason, jobs_in_progress
 from sse_screen.workflows.relaxation import RelaxationMaker
 from sse_screen.workflows.runtime import worker
-from sse_screen.workflows.survey_budget import ask, budget_entry, settle
+from sse_screen.workflows.survey_budget import Grant, ask, budget_entry, measured_speed, revise, settle
 
 
 class RunsNotOverError(InfrastructureError):
@@ -119,7 +130,7 @@ class SurveyMaker(Maker):
         """
         relaxation = self.relaxation.make(structure, material_name, composition_spaces)
         relaxation.name = f"{material_name} relaxation"
-        relaxation.config = _config(FIRST_TIER_PRIORITY)
+        relaxation.config = _config(BEGINNING_PRIORITY)
         material = {
             "material_id": structure_hash(structure),
             "material_name": material_name,
@@ -127,6 +138,7 @@ class SurveyMaker(Maker):
             "charge_number": charge_number,
         }
         started = self._start_job(material, relaxation.output, 1, FIRST_TIER_PRIORITY, [relaxation.uuid])
+        started.config = _config(BEGINNING_PRIORITY, OnMissing.NONE)
         return Flow([relaxation, started], name=f"{material_name} {self.name}")
 
     def _start_job(
@@ -168,7 +180,8 @@ class SurveyMaker(Maker):
         inputs : list of str
             uuids of the jobs before.
         core_hours : float, optional
-            Estimate, to be asked for; None for the first tier, which was granted at submission.
+            Estimate, to be asked for; None for the first tier, which was granted at submission and is
+            estimated anew when runs of the survey have shown their speed.
 
         Returns
         -------
@@ -182,20 +195,32 @@ class SurveyMaker(Maker):
             left = crystal.maximum_force_eV_per_A
             reason = f"not relaxed after {crystal.n_steps} steps: forces of {left:.2g} eV/Å are left"
             return Response(output=self._decision(material, 0, "failed", reason, inputs))
-        if core_hours is not None:
-            answer = ask(
-                worker().database, self.survey, budget_entry(material["material_id"], tier), core_hours
+        answer, estimate = self._ask(material, crystal, tier, core_hours)
+        if not answer.granted:
+            reason = (
+                f"tier {tier} would take {estimate:.3g} core hours and the survey has "
+                f"{answer.left_core_hours or 0:.3g} left; "
+                f"{'others' if tier == 1 else 'better conductors'} came first"
             )
-            if not answer.granted:
-                reason = (
-                    f"tier {tier} would take {core_hours:.3g} core hours and the survey has "
-                    f"{answer.left_core_hours or 0:.3g} left; better conductors came first"
-                )
-                made = self._decision(material, tier - 1, "over_budget", reason, inputs)
-                return Response(output=made)
+            made = self._decision(material, tier - 1, "over_budget", reason, inputs)
+            return Response(output=made)
         return Response(
             output=None, detour=self._tier_flow(material, crystal, relaxed, tier, priority, inputs)
         )
+
+    def _ask(
+        self, material: dict[str, Any], crystal: RelaxationOutput, tier: int, core_hours: float | None
+    ) -> tuple[Grant, float]:
+        """Ask the budget; a first tier, granted at submission, again when its runs have shown their speed."""
+        database, entry = worker().database, budget_entry(material["material_id"], tier)
+        if core_hours is not None:
+            return ask(database, self.survey, entry, core_hours), core_hours
+        speed = measured_speed(database, self.survey)
+        if speed is None:
+            return Grant(True, None), 0.0
+        n_atoms = supercell_size(Structure.from_dict(crystal.structure), self.minimum_length_A)
+        estimate = tier_core_hours(self.tiers[tier - 1], n_atoms, speed)
+        return revise(database, self.survey, entry, estimate), estimate
 
     def _tier_flow(
         self,
@@ -260,12 +285,10 @@ class SurveyMaker(Maker):
         if not finished:
             return Response(output=self._failed(material, tier, uuids))
         spent = sum(run.total_time_s for run in finished) / SECONDS_PER_HOUR
-        settle(worker().database, self.survey, budget_entry(material["material_id"], tier), spent)
+        entry = budget_entry(material["material_id"], tier)
+        settle(worker().database, self.survey, entry, spent, atom_steps(finished))
         found = _conductivities(finished)
-        lost = ""
-        if len(finished) < len(runs):
-            why = failure_reason(launchpad(get_settings()), uuids)
-            lost = f"; {len(runs) - len(finished)} of {len(runs)} runs failed: {why}"
+        lost = _lost(len(runs) - len(finished), uuids)
         shared: dict[str, Any] = {
             "conductivities": found,
             "core_hours": spent,
@@ -276,14 +299,13 @@ class SurveyMaker(Maker):
             made = self._decision(material, tier, "finished", f"all tiers done{lost}", uuids, **shared)
             return Response(output=made)
         promotion = decide_promotion(found, rule)
-        action: Action = "promoted" if promotion.promoted else "stopped"
         if not promotion.promoted:
-            made = self._decision(material, tier, action, promotion.reason + lost, uuids, **shared)
+            made = self._decision(material, tier, "stopped", promotion.reason + lost, uuids, **shared)
             return Response(output=made)
         speed = measured_ms_per_atom_and_step(finished)
-        estimate = tier_core_hours(self.tiers[tier], finished[0].n_atoms, speed)
+        estimate = tier_core_hours(self.tiers[tier], finished[0].n_atoms, speed, finished)
         shared["next_tier_core_hours"] = estimate
-        made = self._decision(material, tier, action, promotion.reason + lost, uuids, **shared)
+        made = self._decision(material, tier, "promoted", promotion.reason + lost, uuids, **shared)
         following = self._start_job(material, relaxed, tier + 1, promotion.priority, inputs, estimate)
         return Response(output=made, addition=Flow([following], name=following.name))
 
@@ -334,6 +356,13 @@ def _config(priority: int, on_missing: OnMissing = OnMissing.ERROR) -> JobConfig
     return JobConfig(
         manager_config={"_priority": priority}, on_missing_references=on_missing, pass_manager_config=False
     )
+
+
+def _lost(n_failed: int, uuids: list[str]) -> str:
+    """Say in a decision that runs are missing, and why."""
+    if not n_failed:
+        return ""
+    return f"; {n_failed} of {len(uuids)} runs failed: {failure_reason(launchpad(get_settings()), uuids)}"
 
 
 def _conductivities(runs: list[MolecularDynamicsOutput]) -> list[TierConductivity]:

@@ -1,7 +1,8 @@
 """The budget of a survey: core hours granted to tiers before they start, settled when they have ended.
 
 One document a survey, changed by single atomic updates, so that workers which ask at the same time can never
-grant more than there is. The first tier is granted at submission.
+grant more than there is. The first tier is granted at submission, from a guess of the speed; what has ended
+tells the speed for what has not started.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
+from sse_screen.screening.costs import SECONDS_PER_HOUR
+
 BUDGETS = "survey_budgets"
 _SPENT = "spent_core_hours"
+_ATOM_STEPS = "atom_steps"
 
 
 @dataclass(frozen=True)
@@ -101,21 +105,67 @@ def ask(database: Database[dict[str, Any]], survey: str, entry: str, core_hours:
     """
     budgets = database[BUDGETS]
     path = f"entries.{entry}"
-    room = {"$lte": [{"$add": [f"${_SPENT}", core_hours]}, "$limit_core_hours"]}
-    unlimited = {"$eq": ["$limit_core_hours", None]}
     taken = budgets.find_one_and_update(
-        {"_id": survey, path: {"$exists": False}, "$expr": {"$or": [unlimited, room]}},
+        {"_id": survey, path: {"$exists": False}} | _room_for(core_hours),
         {"$set": {path: core_hours}, "$inc": {_SPENT: core_hours}},
         return_document=ReturnDocument.AFTER,
     )
     found = taken or budgets.find_one({"_id": survey}) or {}
-    granted = taken is not None or entry in found.get("entries", {})
-    limit = found.get("limit_core_hours")
-    return Grant(granted, None if limit is None else max(limit - found.get(_SPENT, 0.0), 0.0))
+    return Grant(taken is not None or entry in found.get("entries", {}), _left(found))
 
 
-def settle(database: Database[dict[str, Any]], survey: str, entry: str, core_hours: float) -> None:
-    """Replace the estimate of something by what it has cost.
+def revise(database: Database[dict[str, Any]], survey: str, entry: str, core_hours: float) -> Grant:
+    """Put a better estimate in place of one that was granted; without room for it, that is given back.
+
+    Parameters
+    ----------
+    database : pymongo Database
+        Holds the budgets.
+    survey : str
+        Name of the campaign.
+    entry : str
+        As in :func:`ask`.
+    core_hours : float
+        Better estimate.
+
+    Returns
+    -------
+    Grant
+        The answer.
+    """
+    budgets, path = database[BUDGETS], f"entries.{entry}"
+    found = budgets.find_one({"_id": survey}) or {}
+    before = found.get("entries", {}).get(entry)
+    if before is None:
+        return ask(database, survey, entry, core_hours)
+    if entry in found.get(_ATOM_STEPS, {}):  # the survey has grown: this was run before, and is not run again
+        return Grant(True, _left(found))
+    same, more = {"_id": survey, path: before}, core_hours - before
+    taken = budgets.find_one_and_update(
+        same | _room_for(more),
+        {"$set": {path: core_hours}, "$inc": {_SPENT: more}},
+        return_document=ReturnDocument.AFTER,
+    )
+    if taken is None:
+        budgets.update_one(same, {"$set": {path: 0.0}, "$inc": {_SPENT: -before}})
+    return Grant(taken is not None, _left(taken or budgets.find_one({"_id": survey}) or {}))
+
+
+def _room_for(core_hours: float) -> dict[str, Any]:
+    """Match a budget without limit, or with so much left."""
+    room = {"$lte": [{"$add": [f"${_SPENT}", core_hours]}, "$limit_core_hours"]}
+    return {"$expr": {"$or": [{"$eq": ["$limit_core_hours", None]}, room]}}
+
+
+def _left(budget: dict[str, Any]) -> float | None:
+    limit = budget.get("limit_core_hours")
+    return None if limit is None else max(limit - budget.get(_SPENT, 0.0), 0.0)
+
+
+def settle(
+    database: Database[dict[str, Any]], survey: str, entry: str, core_hours: float, atom_steps: int
+) -> None:
+    """Replace the estimate of something by what it has cost; the survey learns its speed from it.
 
     Parameters
     ----------
@@ -127,11 +177,39 @@ def settle(database: Database[dict[str, Any]], survey: str, entry: str, core_hou
         As in :func:`ask`.
     core_hours : float
         Measured cost.
+    atom_steps : int
+        Atoms times integration steps that it was spent on.
     """
     granted = (database[BUDGETS].find_one({"_id": survey}, {f"entries.{entry}": 1}) or {}).get("entries", {})
     if entry not in granted:
         return
     database[BUDGETS].update_one(
         {"_id": survey, f"entries.{entry}": granted[entry]},  # whoever settles first, settles
-        {"$set": {f"entries.{entry}": core_hours}, "$inc": {_SPENT: core_hours - granted[entry]}},
+        {
+            "$set": {f"entries.{entry}": core_hours, f"{_ATOM_STEPS}.{entry}": atom_steps},
+            "$inc": {_SPENT: core_hours - granted[entry]},
+        },
     )
+
+
+def measured_speed(database: Database[dict[str, Any]], survey: str) -> float | None:
+    """Give the speed that the runs of a survey have had so far, all crystals together.
+
+    Parameters
+    ----------
+    database : pymongo Database
+        Holds the budgets.
+    survey : str
+        Name of the campaign.
+
+    Returns
+    -------
+    float or None
+        ms of one core for an atom and a step; None before the first tier of a crystal has ended.
+    """
+    found = database[BUDGETS].find_one({"_id": survey}) or {}
+    atom_steps = found.get(_ATOM_STEPS, {})
+    if not sum(atom_steps.values()):
+        return None
+    core_hours = sum(found["entries"][entry] for entry in atom_steps)
+    return float(1000 * SECONDS_PER_HOUR * core_hours / sum(atom_steps.values()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 from jobflow import Flow
 from pymatgen.core import Structure
 
@@ -17,7 +16,7 @@ from sse_screen.structures.checks import is_disordered
 from sse_screen.structures.filters import Candidate, Rejection, apply_filters
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.ordering import order_structure
-from sse_screen.structures.supercells import supercell_matrix
+from sse_screen.structures.supercells import supercell_size
 from sse_screen.structures.surveys import read_candidates
 from sse_screen.workflows.campaign import MOBILE_ION_CHARGES, Campaign, Survey
 from sse_screen.workflows.potentials import check_covered
@@ -208,7 +207,7 @@ def _prepared(
             check_covered(candidate.structure, potential, name)
             test = "supercell"
             structure = _ordered(candidate, survey, seed)
-            n_atoms = _supercell_atoms(structure, survey.minimum_length_A)
+            n_atoms = supercell_size(structure, survey.minimum_length_A)
             if n_atoms > survey.maximum_supercell_atoms:
                 limit = survey.maximum_supercell_atoms
                 raise InputError(f"its supercell has {n_atoms} atoms, more than {limit}")
@@ -222,11 +221,6 @@ def _prepared(
             continue
         accepted.append(_Accepted(candidate, structure, n_atoms))
     return accepted, refused
-
-
-def _supercell_atoms(structure: Structure, minimum_length_A: float) -> int:
-    matrix = supercell_matrix(structure.lattice.matrix, minimum_length_A)
-    return round(abs(np.linalg.det(matrix))) * len(structure)
 
 
 def _ordered(candidate: Candidate, survey: Survey, seed: int) -> Structure:

@@ -69,6 +69,22 @@ class MolecularDynamicsProtocol(Document):
         """All integration steps, equilibration included."""
         return (self.n_equilibration_frames + self.n_frames) * self.stride
 
+    def is_start_of(self, other: MolecularDynamicsProtocol) -> bool:
+        """Tell whether a run of another protocol begins with a run of this one.
+
+        Parameters
+        ----------
+        other : MolecularDynamicsProtocol
+            Protocol of the longer run.
+
+        Returns
+        -------
+        bool
+            True when nothing differs but the length, and that of the other is not smaller.
+        """
+        as_long = self.model_copy(update={"production_ps": other.production_ps})
+        return as_long == other and self.production_ps <= other.production_ps
+
 
 Purpose = Literal["transport", "sampling"]
 

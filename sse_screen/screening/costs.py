@@ -13,7 +13,12 @@ RELAXATION_EVALUATIONS = 60
 SECONDS_PER_HOUR = 3600.0
 
 
-def tier_core_hours(tier: SurveyTier, n_atoms: int, ms_per_atom_and_step: float) -> float:
+def tier_core_hours(
+    tier: SurveyTier,
+    n_atoms: int,
+    ms_per_atom_and_step: float,
+    earlier: Sequence[MolecularDynamicsOutput] = (),
+) -> float:
     """Estimate the molecular dynamics of one crystal in one tier.
 
     Parameters
@@ -24,14 +29,30 @@ def tier_core_hours(tier: SurveyTier, n_atoms: int, ms_per_atom_and_step: float)
         Atoms in the simulated cell.
     ms_per_atom_and_step : float
         Speed of the potential (ms of one core); the cost of a local potential is linear in the atoms.
+    earlier : sequence of MolecularDynamicsOutput
+        Finished runs of the same crystal and seeds; the tier's go on from those that begin alike.
 
     Returns
     -------
     float
         Core hours.
     """
-    seconds = tier.n_runs * tier.protocol.n_steps * n_atoms * ms_per_atom_and_step / 1000
-    return seconds / SECONDS_PER_HOUR
+    n_steps = tier.n_runs * tier.protocol.n_steps - _steps_taken_over(tier, earlier)
+    return n_steps * n_atoms * ms_per_atom_and_step / 1000 / SECONDS_PER_HOUR
+
+
+def _steps_taken_over(tier: SurveyTier, earlier: Sequence[MolecularDynamicsOutput]) -> int:
+    taken = 0
+    for temperature_K in tier.temperatures_K:
+        alike = [
+            run.n_steps
+            for run in earlier
+            if run.temperature_K == temperature_K
+            and run.stopped is None
+            and run.protocol.is_start_of(tier.protocol)
+        ]
+        taken += sum(alike[: tier.replicas])
+    return taken
 
 
 def relaxation_core_hours(n_atoms: int, ms_per_atom_and_step: float) -> float:
@@ -52,6 +73,22 @@ def relaxation_core_hours(n_atoms: int, ms_per_atom_and_step: float) -> float:
     return RELAXATION_EVALUATIONS * n_atoms * ms_per_atom_and_step / 1000 / SECONDS_PER_HOUR
 
 
+def atom_steps(runs: Sequence[MolecularDynamicsOutput]) -> int:
+    """Count what finished runs have done themselves.
+
+    Parameters
+    ----------
+    runs : sequence of MolecularDynamicsOutput
+        Any.
+
+    Returns
+    -------
+    int
+        Atoms times integration steps; those of the shorter runs that they went on from are not counted.
+    """
+    return sum((run.n_steps - run.n_continued_steps) * run.n_atoms for run in runs)
+
+
 def measured_ms_per_atom_and_step(runs: Sequence[MolecularDynamicsOutput]) -> float:
     """Take the speed from finished runs.
 
@@ -70,7 +107,7 @@ def measured_ms_per_atom_and_step(runs: Sequence[MolecularDynamicsOutput]) -> fl
     InputError
         Without runs.
     """
-    work = sum((run.n_steps - run.n_continued_steps) * run.n_atoms for run in runs)
+    work = atom_steps(runs)
     if not work:
         raise InputError("no finished run to take the speed from")
     return 1000 * sum(run.total_time_s for run in runs) / work

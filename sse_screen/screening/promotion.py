@@ -11,6 +11,9 @@ from sse_screen.documents.survey import PromotionRule, TierConductivity
 
 #: priorities of jobs: the first tier of all crystals before any second tier, the best conductors first there
 FIRST_TIER_PRIORITY = 2000
+#: of relaxations and starts: a crystal whose first tier has begun ends it before another one begins, so that
+#: what the first ones have cost is known when the others ask the budget
+BEGINNING_PRIORITY = 1950
 JUDGEMENT_PRIORITY = 3000
 _MIDDLE_PRIORITY, _PRIORITY_A_DECADE, _LARGEST_PROMOTED = 1000, 100, 1900
 

@@ -78,6 +78,30 @@ def supercell_matrix(lattice_vectors: NDArray[np.float64], minimum_length_A: flo
     return chosen
 
 
+def supercell_size(structure: Structure, minimum_length_A: float) -> int:
+    """Count the atoms of the supercell that :func:`supercell_with_minimum_length` makes.
+
+    Parameters
+    ----------
+    structure : pymatgen.core.Structure
+        Crystal.
+    minimum_length_A : float
+        Smallest perpendicular width, in ångström.
+
+    Returns
+    -------
+    int
+        Atoms.
+
+    Raises
+    ------
+    InputError
+        If the minimum is not positive.
+    """
+    matrix = supercell_matrix(structure.lattice.matrix, minimum_length_A)
+    return round(abs(np.linalg.det(matrix))) * len(structure)
+
+
 def supercell_with_minimum_length(
     structure: Structure, minimum_length_A: float, maximum_atoms: int | None = None
 ) -> Structure:

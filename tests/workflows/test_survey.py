@@ -13,7 +13,15 @@ from sse_screen.workflows.monitoring import counts_by_state
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.submission import submit_plan
 from sse_screen.workflows.survey import RunsNotOverError
-from sse_screen.workflows.survey_budget import BUDGETS, ask, grant, open_budget, settle
+from sse_screen.workflows.survey_budget import (
+    BUDGETS,
+    ask,
+    grant,
+    measured_speed,
+    open_budget,
+    revise,
+    settle,
+)
 from sse_screen.workflows.survey_planning import plan_survey
 from sse_screen.workflows.survey_status import survey_status
 
@@ -172,12 +180,47 @@ def test_a_budget_is_granted_once_and_never_twice(database):
     grant(database, "s", {"a-1": 0.5, "b-1": 0.2})
     refused = ask(database, "s", "a-2", 0.4)
     assert (refused.granted, refused.left_core_hours) == (False, pytest.approx(0.3))
-    settle(database, "s", "a-1", 0.1)
-    settle(database, "s", "a-1", 0.1)
-    settle(database, "s", "unknown", 5.0)
+    settle(database, "s", "a-1", 0.1, 1000)
+    settle(database, "s", "a-1", 0.1, 1000)
+    settle(database, "s", "unknown", 5.0, 1000)
     first, again = ask(database, "s", "a-2", 0.4), ask(database, "s", "a-2", 0.4)
     assert first.granted
     assert again.granted
     assert again.left_core_hours == pytest.approx(0.3)
     open_budget(database, "s", None)
     assert ask(database, "s", "c-1", 100.0).granted
+
+
+def test_what_has_ended_tells_the_speed_for_what_has_not_started(database):
+    open_budget(database, "s", 1.0)
+    grant(database, "s", {"a-1": 0.25, "b-1": 0.25, "c-1": 0.25})
+    assert measured_speed(database, "s") is None
+    settle(database, "s", "a-1", 0.5, 4_500_000)  # 1800 s: twice as dear as thought
+    assert measured_speed(database, "s") == pytest.approx(0.4)
+    better = revise(database, "s", "b-1", 0.2)
+    assert (better.granted, better.left_core_hours) == (True, pytest.approx(0.05))
+    refused = revise(database, "s", "c-1", 0.5)
+    assert not refused.granted
+    assert refused.left_core_hours == pytest.approx(0.3)  # its grant was given back
+    again = revise(database, "s", "a-1", 0.9)  # it was run: whatever it would be thought to take now
+    assert again.granted
+    assert database[BUDGETS].find_one()["spent_core_hours"] == pytest.approx(0.7)
+    assert not revise(database, "s", "unknown-1", 0.5).granted
+
+
+def test_a_survey_slower_than_thought_stops_at_its_budget(folder, database, settings_environment):
+    """The guess says that all first tiers fit; the first of them shows that they do not."""
+    pad = launchpad(settings_environment)
+    tiers = [tier(1500)]
+    plan = plan_campaign(survey(folder, tiers=tiers, ms_per_atom_and_step=1e-4, budget_core_hours=1e-4))
+    assert len(plan.survey.first_tier_core_hours) == 3
+    submit_plan(plan, database, pad)
+    assert launch_workers(settings_environment, pad, 1, lambda _counts: None) == 0
+    decisions = [d["output"] for d in database[OUTPUTS].find({"output.kind": "survey_decision"})]
+    assert sorted(d["action"] for d in decisions) == ["finished", "over_budget", "over_budget"]
+    refused = next(d for d in decisions if d["action"] == "over_budget")
+    assert refused["tier"] == 0
+    assert "tier 1 would take" in refused["reason"]
+    assert database[OUTPUTS].count_documents({"output.kind": "molecular_dynamics"}) == 1
+    (finished,) = [d for d in decisions if d["action"] == "finished"]
+    assert database[BUDGETS].find_one()["spent_core_hours"] == pytest.approx(finished["core_hours"])
