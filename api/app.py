@@ -85,6 +85,7 @@ def create_app(settings: Settings, collections: Mapping[str, ServedCollection] |
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Close the connections at the end."""
         yield
         client.close()
 
@@ -110,6 +111,7 @@ def _key_guard(settings: Settings) -> Any:
     expected = settings.api_key.get_secret_value().encode() if settings.api_key is not None else None
 
     def check_key(key: str | None = Depends(header)) -> None:
+        """Refuse requests without the server's key."""
         if expected is not None and not hmac.compare_digest((key or "").encode(), expected):
             detail = "send the server's key as X-API-Key"
             raise HTTPException(401, detail, headers={"WWW-Authenticate": "ApiKey"})
@@ -128,6 +130,7 @@ def _provenance_router(
         responses={200: {"model": Provenance}, **problem_responses(401, 404, 422, 500, 503)},
     )
     def provenance(document_id: str, request: Request) -> Response:
+        """Follow a document back to its jobs."""
         refuse_parameters(request)
         found = trace(database, served, document_id)
         if found is None:
@@ -143,6 +146,7 @@ def _service_router(database: Database[dict[str, Any]], served: Mapping[str, Ser
 
     @router.get("/", summary="What is here", responses=problem_responses(422, 500))
     def index(request: Request) -> Index:
+        """Say what is here."""
         refuse_parameters(request)
         links = [
             CollectionLink(name=name, route=found.route, description=(found.document.__doc__ or "").strip())
@@ -154,6 +158,7 @@ def _service_router(database: Database[dict[str, Any]], served: Mapping[str, Ser
 
     @router.get("/health", summary="Whether it works", responses=problem_responses(422, 500, 503))
     def health(request: Request) -> Health:
+        """Ask the database, and count what it holds."""
         refuse_parameters(request)
         documents = {name: database[name].estimated_document_count() for name in served}
         return Health(
@@ -171,6 +176,7 @@ def _add_problem_schema(app: FastAPI) -> None:
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
+        """Make the schema once."""
         if app.openapi_schema is None:
             schemas = make().setdefault("components", {}).setdefault("schemas", {})
             schemas["Problem"] = Problem.model_json_schema()

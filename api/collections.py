@@ -53,34 +53,13 @@ def collection_router(collection: ServedCollection, database: Database[dict[str,
     summary = (collection.document.__doc__ or collection.name).strip().splitlines()[0]
 
     def list_documents(request: Request) -> Response:
-        parameters = request.query_params.multi_items()
-        query = compile_query(collection, parameters)
-        page = run_query(database, query)
-        meta = {
-            "collection": collection.name,
-            "units": collection.units,
-            "sort": query.sort_name,
-            "limit": query.limit,
-            "returned": len(page.documents),
-            "next_cursor": page.next_cursor,
-        }
-        following = None
-        if page.next_cursor is not None:
-            kept = [(name, value) for name, value in parameters if name != "cursor"]
-            following = f"{collection.route}?{urlencode([*kept, ('cursor', page.next_cursor)])}"
-        return json_response({"data": page.documents, "meta": meta, "links": {"next": following}})
+        """Give a page of documents; filters, order, fields and cursor as query parameters."""
+        return _page(collection, database, request.query_params.multi_items())
 
     def one_document(document_id: str, request: Request) -> Response:
+        """Give one document."""
         refuse_parameters(request, "fields")
-        fields = select_fields(collection, request.query_params.get("fields"))
-        found = database[collection.name].find_one(
-            {"id": document_id}, projection(fields), max_time_ms=MAX_TIME_MS
-        )
-        if found is None:
-            raise HTTPException(404, f"there is no document {document_id!r} in {collection.name}")
-        meta = {"collection": collection.name, "units": collection.units}
-        links = {"provenance": f"/provenance/{document_id}"}
-        return json_response({"data": found, "meta": meta, "links": links})
+        return _document(collection, database, document_id, request.query_params.get("fields"))
 
     router.add_api_route(
         collection.route,
@@ -100,6 +79,37 @@ def collection_router(collection: ServedCollection, database: Database[dict[str,
     )
     add_figure_route(router, collection, database)
     return router
+
+
+def _page(
+    collection: ServedCollection, database: Database[dict[str, Any]], parameters: list[tuple[str, str]]
+) -> Response:
+    query = compile_query(collection, parameters)
+    page = run_query(database, query)
+    meta = {
+        "collection": collection.name,
+        "units": collection.units,
+        "sort": query.sort_name,
+        "limit": query.limit,
+        "returned": len(page.documents),
+        "next_cursor": page.next_cursor,
+    }
+    following = None
+    if page.next_cursor is not None:
+        kept = [(name, value) for name, value in parameters if name != "cursor"]
+        following = f"{collection.route}?{urlencode([*kept, ('cursor', page.next_cursor)])}"
+    return json_response({"data": page.documents, "meta": meta, "links": {"next": following}})
+
+
+def _document(
+    collection: ServedCollection, database: Database[dict[str, Any]], document_id: str, fields: str | None
+) -> Response:
+    chosen = projection(select_fields(collection, fields))
+    found = database[collection.name].find_one({"id": document_id}, chosen, max_time_ms=MAX_TIME_MS)
+    if found is None:
+        raise HTTPException(404, f"there is no document {document_id!r} in {collection.name}")
+    meta = {"collection": collection.name, "units": collection.units}
+    return json_response({"data": found, "meta": meta, "links": {"provenance": f"/provenance/{document_id}"}})
 
 
 def _list_parameters(collection: ServedCollection) -> list[dict[str, Any]]:

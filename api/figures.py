@@ -44,6 +44,7 @@ def add_figure_route(
         return
 
     def figure(document_id: str, request: Request) -> Response:
+        """Draw a figure of a document."""
         refuse_parameters(request, "kind", "format")
         name = _choice(request, "kind", tuple(kinds))
         format = cast(FigureFormat, _choice(request, "format", FORMATS))

@@ -187,20 +187,14 @@ def run_batch(relaxed: dict[str, Any], blobs: Any, rng: np.random.Generator) -> 
             level_of_theory=level,
         ).model_copy(update={"route": "constant_energy", "id": "NAME"})
         text = first.model_dump_json()
+        same: dict[str, Any] = {"temperature_K": temperature_K, "usable": True, "flags": []}
+        same |= {"total_time_s": 450.0, "entropy_eV_per_K_per_cell": first.entropy_eV_per_K_per_cell}
         for found in relaxed["configurations"]:
             name = found["configuration_id"]
             lines.append(text.replace("NAME", name))
-            results.append(
-                VibrationResult(
-                    configuration_id=name,
-                    temperature_K=temperature_K,
-                    free_energy_eV_per_cell=found["energy_eV_per_cell"] + first.free_energy_eV_per_cell,
-                    entropy_eV_per_K_per_cell=first.entropy_eV_per_K_per_cell,
-                    usable=True,
-                    flags=[],
-                    total_time_s=450.0,
-                )
-            )
+            energy = found["energy_eV_per_cell"] + first.free_energy_eV_per_cell
+            fields = {"configuration_id": name, "free_energy_eV_per_cell": energy}
+            results.append(VibrationResult.model_validate(same | fields))
     shared = ("parent_id", "parent_name", "occupancy_class", "formula", "chemical_system", "elements")
     fields = {name: relaxed[name] for name in (*shared, "n_atoms", "potential")}
     fields |= {

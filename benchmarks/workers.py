@@ -187,6 +187,7 @@ def _reading_times(path: Path) -> tuple[float, float, float]:
     middle = stored_size(path).n_frames // 2
 
     def stream() -> None:
+        """Read all, one block in memory at a time."""
         for _ in trajectory_blocks(path):
             pass
 

@@ -89,14 +89,7 @@ class ConfigurationalFreeEnergyBuilder(DerivedBuilder):
             for found in output["configurations"]
             if found["converged"]
         }
-        orderings = {
-            name: ConfigurationEnergy(
-                configuration_id=name,
-                energy_eV_per_cell=found["energy_eV_per_cell"],
-                degeneracy=found["weight"],
-            )
-            for name, found in relaxed.items()
-        }
+        orderings = {name: _ordering(name, found) for name, found in relaxed.items()}
         runs = {}
         if key["with_vibrations"]:
             runs = _runs_at(key["temperature_K"], everything)
@@ -253,6 +246,14 @@ def _energy(ordering: ConfigurationEnergy) -> float:
     """Give what orders the cells of one basin: the free energy where there is one."""
     free_energy = ordering.free_energy_eV_per_cell
     return ordering.energy_eV_per_cell if free_energy is None else free_energy
+
+
+def _ordering(name: str, relaxed: dict[str, Any]) -> ConfigurationEnergy:
+    return ConfigurationEnergy(
+        configuration_id=name,
+        energy_eV_per_cell=relaxed["energy_eV_per_cell"],
+        degeneracy=relaxed["weight"],
+    )
 
 
 def _runs_at(temperature_K: float, outputs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -76,6 +76,7 @@ class ConfigurationBatchMaker(Maker):
         key = relaxation_key(batch.sha256 + tag, self.potential, self.protocol)
 
         def compute(folder: Path) -> ConfigurationBatchOutput:
+            """Relax all that is not known yet and upload the cells."""
             packed = worker().blobs.get(batch.sha256)
             structures = unpack_orderings(packed)
             done = relax_each(structures, self, folder)
@@ -147,6 +148,7 @@ def relax_each(
     with ConfigurationResults(folder / JOURNAL, worker().database, keys) as done:
 
         def finished(name: str, result: RelaxationResult) -> None:
+            """Write a relaxed configuration into the journal."""
             done.add(name, _configuration(result))
             report(len(done), len(structures))
 
@@ -170,6 +172,7 @@ def _relax_left(
     errors: list[SseScreenError] = []
 
     def one_finished(number: int, result: RelaxationResult | SseScreenError) -> None:
+        """Pass a result on, keep a failure for the end."""
         if isinstance(result, SseScreenError):
             errors.append(result)
         else:

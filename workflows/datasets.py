@@ -96,6 +96,7 @@ class DatasetMaker(Maker):
         )
 
         def compute(_folder: Path) -> DatasetOutput:
+            """Make the dataset and upload it."""
             return _cleaned(key, dataset_name, packed, self.rules, crystals, inputs or [])
 
         return once(key, DatasetOutput, compute)
@@ -189,6 +190,7 @@ class ImportLabelsMaker(Maker):
         key = label_batch_key(reference.sha256, level, {"imported": True})
 
         def compute(_folder: Path) -> LabelBatchOutput:
+            """Take the labels as they were imported."""
             return batch_output(key, level, labels, {}, 0, [], time.perf_counter())
 
         return once(key, LabelBatchOutput, compute)

@@ -105,6 +105,7 @@ class ExtensionMaker(Maker):
         key = content_hash({"kind": "extension_decision", "runs": keys, "rule": self.rule.model_dump()})
 
         def compute(_folder: Path) -> ExtensionDecisionOutput:
+            """Judge the runs."""
             found, fields = _judged(finished, self.rule)
             return ExtensionDecisionOutput(
                 calculation_key=key,

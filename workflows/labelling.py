@@ -112,6 +112,7 @@ class LabelMaker(Maker):
         key = label_batch_key(reference.sha256, level, self.limits)
 
         def compute(folder: Path) -> LabelBatchOutput:
+            """Label what is not labelled yet."""
             started = time.perf_counter()
             wanted = unique_structures(unpack_unlabelled(worker().blobs.get(reference.sha256)))
             labels = earlier_labels(wanted, level)

@@ -101,6 +101,7 @@ class MolecularDynamicsMaker(Maker):
         same_history = history_key(*start, temperature_K, seed)
 
         def compute(folder: Path) -> MolecularDynamicsOutput:
+            """Run in the folder and upload the trajectory."""
             if not has_begun(folder):
                 _continue_shorter_run(same_history, self.protocol, folder)
             result = self._run(supercell, material, temperature_K, seed, folder)

@@ -49,6 +49,7 @@ def make_jobs_patient(settings: Settings) -> None:
     run_task = JobFiretask.run_task
 
     def run_patiently(self: JobFiretask, fw_spec: dict[str, Any]) -> Any:
+        """See FireWorks; it waits for the database and runs again."""
         return patiently(lambda: run_task(self, fw_spec), settings)  # type: ignore[no-untyped-call]
 
     JobFiretask.run_task = run_patiently  # type: ignore[method-assign]

@@ -91,6 +91,7 @@ class PhononBatchMaker(Maker):
         )
 
         def compute(folder: Path) -> PhononBatchOutput:
+            """Displace, evaluate and upload."""
             chosen = [c for c in batch.configurations if c.converged][: self.maximum_configurations]
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _phonons_of_each(self, batch.parent_id, chosen, structures, folder, level)

@@ -84,6 +84,7 @@ class PotentialGatesMaker(Maker):
         key = gates_key(tested, origin, [*hashes, *tested.elements], self.protocol)
 
         def compute(folder: Path) -> PotentialGatesOutput:
+            """Put the potential through the gates."""
             started = time.perf_counter()
             results = self._results(tested, origin, structures, folder)
             return PotentialGatesOutput(

@@ -58,6 +58,7 @@ class RelaxationMaker(Maker):
         key = relaxation_key(material_id + "".join(spaces), self.potential, self.protocol)
 
         def compute(folder: Path) -> RelaxationOutput:
+            """Relax."""
             atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
             report = reporter(folder, f"{material_name} relaxation")
             result = relax_structure(atoms, calculator_for(self.potential), self.protocol, report)

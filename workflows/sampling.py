@@ -94,6 +94,7 @@ class SnapshotMaker(Maker):
         )
 
         def compute(_folder: Path) -> SnapshotsOutput:
+            """Take snapshots of the runs."""
             started = time.perf_counter()
             structures, n_left_out = _sample(self, finished, descriptor)
             if len(structures) < self.batches:

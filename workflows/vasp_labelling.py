@@ -155,6 +155,7 @@ def gather_vasp_labels(
     key = content_hash([label_batch_key(reference.sha256, level, {"tasks": found})])
 
     def compute(_folder: Path) -> LabelBatchOutput:
+        """Read what VASP has left."""
         started = time.perf_counter()
         wanted = unique_structures(unpack_unlabelled(worker().blobs.get(reference.sha256)))
         labels = earlier_labels(wanted, level)

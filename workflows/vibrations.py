@@ -111,20 +111,10 @@ class VibrationBatchMaker(Maker):
         """
         batch = ConfigurationBatchOutput.model_validate(relaxed)
         level = relaxation_level(batch.model_dump(mode="json"))
-        key = content_hash(
-            {
-                "kind": "vibration_batch",
-                "structures": batch.structures.sha256,
-                "potential": [self.potential.code, self.potential.weights_sha256],
-                "protocol": self.protocol.model_dump(mode="json"),
-                "temperatures_K": [float(t) for t in self.temperatures_K],
-                "seed": self.seed,
-                "maximum_configurations": self.maximum_configurations,
-            }
-            | _two_phase(self)
-        )
+        key = _batch_key(self, batch)
 
         def compute(folder: Path) -> VibrationBatchOutput:
+            """Run what is not known yet and upload the spectra."""
             runs = _wanted(self, batch, level)
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _run_each(self, runs, structures, folder, level)
@@ -163,6 +153,21 @@ class _Wanted:
     temperature_K: float
     seed: int
     key: str
+
+
+def _batch_key(maker: VibrationBatchMaker, batch: ConfigurationBatchOutput) -> str:
+    return content_hash(
+        {
+            "kind": "vibration_batch",
+            "structures": batch.structures.sha256,
+            "potential": [maker.potential.code, maker.potential.weights_sha256],
+            "protocol": maker.protocol.model_dump(mode="json"),
+            "temperatures_K": [float(t) for t in maker.temperatures_K],
+            "seed": maker.seed,
+            "maximum_configurations": maker.maximum_configurations,
+        }
+        | _two_phase(maker)
+    )
 
 
 def _two_phase(maker: VibrationBatchMaker) -> dict[str, str]:
@@ -213,6 +218,7 @@ def _run_each(
     with ConfigurationResults(folder / "runs.jsonl", worker().database, keys) as done:
 
         def finished(name: str, run: BatchedRun | SseScreenError) -> None:
+            """Write a run into the journal."""
             done.add(name, _result(maker, runs[name], run, level))
             report(len(done), len(runs))
 

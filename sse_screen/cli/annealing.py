@@ -213,6 +213,7 @@ def _warn(rows: list[dict[str, Any]]) -> None:
     """Say on stderr at which temperatures nothing moved, and which entropies cannot be."""
 
     def temperatures(chosen: list[dict[str, Any]]) -> str:
+        """List the temperatures of some rows."""
         return ", ".join(
             "inf" if row["temperature_K"] is None else f"{row['temperature_K']:g}" for row in chosen
         )

@@ -106,6 +106,7 @@ def _by_gpaw(**values: Any) -> tuple[LevelOfTheory, LabelOne]:
     settings = _checked("sse_screen.training.gpaw_labels:GpawSettings", **values)
 
     def label_one(atoms: Atoms, one: UnlabelledStructure) -> Label:
+        """Label one structure."""
         return label_with_gpaw(
             atoms, settings, parent_configuration=one.parent_configuration, source=one.source
         )
@@ -122,6 +123,7 @@ def _by_potential(name: str) -> tuple[LevelOfTheory, LabelOne]:
     calculator = load_calculator(name)
 
     def label_one(atoms: Atoms, one: UnlabelledStructure) -> Label:
+        """Label one structure."""
         return label_with_calculator(
             atoms,
             calculator,

@@ -135,6 +135,7 @@ class AveragedSpectrum(Document):
         end = int(np.flatnonzero(found.mean.total_modes > 1e-6).max(initial=0)) + 2
 
         def listed(values: FloatArray) -> list[float]:
+            """Give six digits of what lies before the cut."""
             return [float(f"{value:.6g}") for value in values[:end]]
 
         return cls(

@@ -53,6 +53,7 @@ class _Supplied(Calculator):
     implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]  # type: ignore[misc]
 
     def supply(self, atoms: Atoms, result: CrystalResult) -> None:
+        """Take over the batch's result for these positions."""
         self.atoms = atoms.copy()
         self.results = {"energy": result.energy_eV, "forces": result.forces}
         if atoms.cell.rank == 3:
@@ -154,6 +155,7 @@ def _run(
     active: dict[int, _Active] = {}
 
     def advance(number: int, one: _Active, answer: CrystalResult | SseScreenError | None) -> None:
+        """Give a task its answer; put its result away when it ends with it."""
         try:
             one.advance(answer)
             active[number] = one

@@ -62,6 +62,7 @@ class TimedCalculator:
         inner: Any = type(calculator).calculate
 
         def timed(*args: Any, **kwargs: Any) -> Any:
+            """Compute, and add up the seconds."""
             started = time.perf_counter()
             try:
                 return inner(calculator, *args, **kwargs)

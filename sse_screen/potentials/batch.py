@@ -47,9 +47,11 @@ def merge_graphs(graphs: Sequence[CrystalGraph]) -> tuple[CrystalGraph, list[NDA
     ]
 
     def joined(name: str, offsets: NDArray) -> NDArray:
+        """Join indices of this name, shifted to their graph's place."""
         return np.concatenate([getattr(g, name) + o for g, o in zip(graphs, offsets, strict=False)])
 
     def by_bond(name: str) -> NDArray:
+        """Join indices of bonds of this name."""
         return np.concatenate([n[getattr(g, name)] for g, n in zip(graphs, bond_numbers, strict=True)])
 
     order = np.concatenate(bond_numbers)

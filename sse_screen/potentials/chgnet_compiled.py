@@ -32,12 +32,14 @@ class _Workspace:
         self._arrays: dict[str, NDArray] = {}
 
     def get(self, name: str, rows: int, columns: int = WIDTH) -> NDArray:
+        """Give an array of this shape with whatever it held before (rows, columns), float32."""
         array = self._arrays.get(name)
         if array is None or len(array) < rows or array.shape[1] != columns:
             array = self._arrays[name] = np.empty((int(rows * 1.1) + 16, columns), dtype=np.float32)
         return array[:rows]
 
     def zeros(self, name: str, rows: int, columns: int = WIDTH) -> NDArray:
+        """Give an array of this shape filled with zeros (rows, columns), float32."""
         array = self.get(name, rows, columns)
         array.fill(0)
         return array
@@ -90,6 +92,7 @@ class _Pass:
         self.short_second = graph.short_bond[graph.angle_second]
 
     def run(self) -> Evaluation:
+        """Go forward, then back."""
         graph, weights, prepared = self.graph, self.weights, self.prepared
         self._embed_bonds()
         if self.n_angles:

@@ -196,6 +196,7 @@ def _readout(state: dict[str, Any]) -> tuple[tuple[NDArray, NDArray], ...]:
 
 def _gated(state: dict[str, Any], layer: str, inner: str) -> GatedLayer:
     def both(name: str) -> NDArray:
+        """Join core and gate of a parameter along the outputs."""
         return np.concatenate([state[f"{layer}.{inner}.{half}.{name}"] for half in ("mlp_core", "mlp_gate")])
 
     two_layers = f"{layer}.{inner}.mlp_core.layers.3.weight" in state

@@ -33,7 +33,10 @@ def _tile(n_rows: int, n_vectors: int, *, add: bool) -> Any:
 
     @intrinsic
     def tile(typing_context: Any, a: Any, row: Any, b: Any, column: Any, out: Any) -> Any:
+        """Take two float32 matrices, the first row and column of the tile, and where it goes."""
+
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            """Write the tile in LLVM's intermediate form."""
             vector = ir.VectorType(ir.FloatType(), _LANES)
             first, _, second, _, third = signature.args
             arrays = [make_array(kind) for kind in (first, second, third)]  # type: ignore[no-untyped-call]
@@ -44,9 +47,11 @@ def _tile(n_rows: int, n_vectors: int, *, add: bool) -> Any:
             width = builder.extract_value(result.shape, 1)
 
             def number(n: int) -> Any:
+                """Give a constant of 64 bits."""
                 return ir.Constant(ir.IntType(64), n)
 
             def place(data: Any, line: Any, v: int) -> Any:
+                """Point to the vector with this number in a line."""
                 index = builder.add(builder.mul(line, width), builder.add(column, number(v * _LANES)))
                 return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 

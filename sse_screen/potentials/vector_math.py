@@ -62,6 +62,7 @@ def _power_of_two(typing_context: Any, exponent: Any) -> Any:
     """2**n of a float32 that holds an integer, by writing its exponent bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write it in LLVM's intermediate form."""
         integer = ir.IntType(32)
         bits = builder.add(builder.fptosi(arguments[0], integer), ir.Constant(integer, 127))
         return builder.bitcast(builder.shl(bits, ir.Constant(integer, 23)), ir.FloatType())

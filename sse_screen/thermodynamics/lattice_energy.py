@@ -164,6 +164,7 @@ def calculator_energy(
     positions, cell = structure.cart_coords, structure.lattice.matrix
 
     def energy(contents: Contents) -> float:
+        """Give the energy of the lattice with these contents (eV)."""
         names = symbols[contents]
         filled = names != ""
         atoms = Atoms(names[filled].tolist(), positions=positions[filled], cell=cell, pbc=True)

@@ -121,6 +121,7 @@ def _frame(
         rows.sort(key=lambda row: int(row[place["id"]]))
 
     def values(*names: str) -> FloatArray | None:
+        """Give the columns of these names; none where one is missing."""
         if any(name not in place for name in names):
             return None
         return numbers([" ".join(row[place[name]] for name in names) for row in rows], len(names), where)

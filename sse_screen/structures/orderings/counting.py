@@ -249,6 +249,7 @@ def _plan(neighbours: list[set[int]]) -> tuple[list[_Step], int]:
     width = 0
 
     def growth(vertex: int) -> tuple[int, int, int]:
+        """Tell by how much the front grows with a vertex, then how many neighbours wait, then its number."""
         closing = sum(1 for u in neighbours[vertex] & slots.keys() if neighbours[u] & waiting == {vertex})
         stays = bool((neighbours[vertex] & waiting) - {vertex})
         return int(stays) - closing, len(neighbours[vertex] & waiting), vertex

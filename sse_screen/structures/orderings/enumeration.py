@@ -45,12 +45,14 @@ class _States:
         return len(self.chosen)
 
     def take(self, rows: np.ndarray | slice) -> _States:
+        """Choose rows."""
         return _States(
             self.chosen[rows], self.open[rows], self.count[rows], self.origin[rows], self.spare[rows]
         )
 
     @staticmethod
     def join(parts: list[_States]) -> _States:
+        """Put the rows of several together."""
         if len(parts) == 1:
             return parts[0]
         fields = ("chosen", "open", "count", "origin", "spare")
