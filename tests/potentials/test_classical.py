@@ -24,6 +24,13 @@ def lithium_oxide(a=4.6):
     return crystal(["Li", "O"], [(0.25, 0.25, 0.25), (0, 0, 0)], spacegroup=225, cellpar=[a] * 3 + [90] * 3)
 
 
+def salt(cation, a):
+    """Give a rattled cell of rock salt."""
+    atoms = bulk(f"{cation}Cl", "rocksalt", a, cubic=True)
+    atoms.rattle(0.1, seed=2)
+    return atoms
+
+
 def garnet():
     structure = order_structure(build_prototype("llzo-cubic-disordered"), "random", seed=1)
     structure.remove_oxidation_states()
@@ -68,7 +75,14 @@ def independent(atoms, potential):
 
 
 @pytest.mark.parametrize(
-    ("make", "name"), [(skewed, "garnet-buckingham"), (garnet, "garnet-buckingham")], ids=["Li2O", "LLZO"]
+    ("make", "name"),
+    [
+        (skewed, "garnet-buckingham"),
+        (garnet, "garnet-buckingham"),
+        (lambda: salt("Li", 5.14), "licl-fumi-tosi"),
+        (lambda: salt("Na", 5.64), "nacl-fumi-tosi"),
+    ],
+    ids=["Li2O", "LLZO", "LiCl", "NaCl"],
 )
 def test_energy_and_forces_are_those_of_an_ewald_sum_and_pair_sums(make, name):
     atoms = make()
@@ -128,6 +142,25 @@ def test_the_lattice_constant_of_lithium_oxide():
     assert best == pytest.approx(4.62, abs=0.12)  # measured: 4.62 Å
 
 
+@pytest.mark.parametrize(
+    ("name", "cation", "lattice_constant_A", "lattice_energy_eV"),
+    # room temperature lattice constants; lattice energies of Born and Haber, 853 and 787 kJ/mol
+    [("licl-fumi-tosi", "Li", 5.13, -8.84), ("nacl-fumi-tosi", "Na", 5.64, -8.16)],
+)
+def test_alkali_halides_have_their_lattice_constant_and_energy(
+    name, cation, lattice_constant_A, lattice_energy_eV
+):
+    atoms = bulk(f"{cation}Cl", "rocksalt", lattice_constant_A, cubic=True)
+    atoms.calc = load_calculator(name)
+    scaled, sizes, energies = atoms.get_scaled_positions(), np.linspace(0.96, 1.04, 17), []
+    for size in sizes:
+        atoms.set_cell(np.eye(3) * lattice_constant_A * size)
+        atoms.set_scaled_positions(scaled)
+        energies.append(atoms.get_potential_energy() / 4)
+    assert sizes[np.argmin(energies)] == pytest.approx(1, abs=0.02)
+    assert min(energies) == pytest.approx(lattice_energy_eV, rel=0.03)
+
+
 def test_the_identity_is_that_of_the_numbers(tmp_path):
     identity = resolve_potential("garnet-buckingham")
     potential = load_classical("garnet-buckingham")
@@ -148,7 +181,7 @@ def test_the_identity_is_that_of_the_numbers(tmp_path):
 
 
 def test_every_pair_of_the_library_names_its_source():
-    assert {"garnet-buckingham"} <= set(classical_names()) <= set(known_potentials())
+    assert {"garnet-buckingham", "licl-fumi-tosi", "nacl-fumi-tosi"} <= set(classical_names()) <= set(known_potentials())
     for name in classical_names():
         potential = load_classical(name)
         assert potential.name == name
