@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from sse_screen.database.served import ServedCollection, served_collections
@@ -56,7 +57,7 @@ class Index:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of ``create_index``."""
+        """Keyword arguments of an index model."""
         options: dict[str, Any] = {"name": self.name, "unique": self.unique}
         if self.only:
             options["wildcardProjection"] = dict.fromkeys(self.only, 1)
@@ -157,12 +158,12 @@ def ensure_indexes(
     created = []
     for name, indexes in (declared_indexes() if declared is None else declared).items():
         present = database[name].index_information()
-        for index in indexes:
-            if not _is_present(index, present):
-                if index.name in present:
-                    database[name].drop_index(index.name)
-                _create(database, name, index)
-                created.append(f"{name}.{index.name}")
+        missing = [index for index in indexes if not _is_present(index, present)]
+        for index in missing:
+            if index.name in present:
+                database[name].drop_index(index.name)
+        _create(database, name, missing)
+        created += [f"{name}.{index.name}" for index in missing]
         for outdated in {found for found in present if found.startswith(PREFIX)} - {i.name for i in indexes}:
             database[name].drop_index(outdated)
     return created
@@ -173,9 +174,20 @@ def _is_present(index: Index, present: Mapping[str, Any]) -> bool:
     return found is not None and (not index.unique or bool(found.get("unique")))
 
 
-def _create(database: Database[dict[str, Any]], name: str, index: Index) -> None:
+def _create(database: Database[dict[str, Any]], name: str, indexes: list[Index]) -> None:
+    """Create indexes with one request; when that fails, one by one, to tell which cannot be made."""
+    models = [IndexModel(list(index.keys), **index.options) for index in indexes]
     try:
-        database[name].create_index(list(index.keys), **index.options)
+        if models:
+            database[name].create_indexes(models)
+    except OperationFailure:
+        for index, model in zip(indexes, models, strict=True):
+            _create_one(database, name, index, model)
+
+
+def _create_one(database: Database[dict[str, Any]], name: str, index: Index, model: IndexModel) -> None:
+    try:
+        database[name].create_indexes([model])
     except DuplicateKeyError as error:
         raise InfrastructureError(
             f"collection {name}: two documents have the same {(error.details or {}).get('keyValue')}, so the "

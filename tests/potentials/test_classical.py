@@ -181,7 +181,11 @@ def test_the_identity_is_that_of_the_numbers(tmp_path):
 
 
 def test_every_pair_of_the_library_names_its_source():
-    assert {"garnet-buckingham", "licl-fumi-tosi", "nacl-fumi-tosi"} <= set(classical_names()) <= set(known_potentials())
+    assert (
+        {"garnet-buckingham", "licl-fumi-tosi", "nacl-fumi-tosi"}
+        <= set(classical_names())
+        <= set(known_potentials())
+    )
     for name in classical_names():
         potential = load_classical(name)
         assert potential.name == name
