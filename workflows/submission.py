@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import bson
-from fireworks import LaunchPad, Workflow
+from fireworks import Firework, LaunchPad, Workflow
 from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
 from pymongo.collection import Collection
@@ -110,10 +110,14 @@ def _submit(
     blobs = BlobStore(database)
     flows = plan.ready_flows(blobs.put)
     workflows = [_workflow(flow, plan.campaign.name, record_id) for flow in flows]
+    _number(launchpad, workflows)
+    jobs = [_job_document(firework) for workflow in workflows for firework in workflow]
     if plan.survey is not None:
         open_budget(database, plan.campaign.name, plan.survey.output.budget_core_hours)
         grant(database, plan.campaign.name, plan.survey.first_tier_core_hours)
-    _add(launchpad, workflows)
+    # workflows first, so that no job is taken before its workflow is there
+    launchpad.workflows.insert_many([workflow.to_db_dict() for workflow in workflows])
+    launchpad.fireworks.insert_many(jobs)
     record = {
         "state": "submitted",
         "content": content,
@@ -128,27 +132,35 @@ def _submit(
 def _workflow(flow: Flow, campaign: str, record_id: str) -> Workflow:
     flow.update_metadata({"campaign": campaign})
     # no store is passed: its password would be written into the LaunchPad; workers have their own settings
-    workflow = flow_to_workflow(flow, metadata={"campaign": campaign, "submission": record_id})
-    for firework in workflow.fws:
-        size = len(bson.encode(firework.to_db_dict()))
-        if size > LARGEST_FIREWORK_BYTES:
-            raise InputError(
-                f"{firework.name}: its {size / 1e6:.1f} MB are more than the database takes in one job "
-                f"({LARGEST_FIREWORK_BYTES / 1e6:.0f} MB); use smaller batches (batch_size)"
-            )
-    return workflow
+    return flow_to_workflow(flow, metadata={"campaign": campaign, "submission": record_id})
 
 
-def _add(launchpad: LaunchPad, workflows: list[Workflow]) -> None:
-    """Add all workflows with two inserts; FireWorks' own bulk method draws a progress bar of its own."""
-    from fireworks.core import launchpad as module
+def _number(launchpad: LaunchPad, workflows: list[Workflow]) -> None:
+    """Give all jobs their ids and first states, as FireWorks' ``bulk_add_wfs`` does.
 
-    shown = module.tqdm
-    module.tqdm = lambda items: items
-    try:
-        launchpad.bulk_add_wfs(workflows)
-    finally:
-        module.tqdm = shown
+    That one writes every job out once more than is needed, and draws a progress bar of its own.
+    """
+    n_jobs = {"next_fw_id": sum(map(len, workflows))}
+    next_id = launchpad.fw_id_assigner.find_one_and_update({}, {"$inc": n_jobs})["next_fw_id"]
+    for workflow in workflows:
+        ids = dict(zip(workflow.id_fw, range(next_id, next_id + len(workflow)), strict=True))
+        next_id += len(workflow)
+        for firework in workflow:
+            firework.fw_id = ids[firework.fw_id]
+        workflow._reassign_ids(ids)
+        for root in workflow.root_fw_ids:
+            workflow.id_fw[root].state = workflow.fw_states[root] = "READY"
+
+
+def _job_document(firework: Firework) -> dict[str, Any]:
+    document: dict[str, Any] = firework.to_db_dict()
+    size = len(bson.encode(document))
+    if size > LARGEST_FIREWORK_BYTES:
+        raise InputError(
+            f"{firework.name}: its {size / 1e6:.1f} MB are more than the database takes in one job "
+            f"({LARGEST_FIREWORK_BYTES / 1e6:.0f} MB); use smaller batches (batch_size)"
+        )
+    return document
 
 
 def _remove(launchpad: LaunchPad, record_id: str) -> None:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sse_screen.exceptions import InputError
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _LARGEST_BLOCK = 8
-_TIE = 1e-9
 _WIDTH_TOLERANCE_A = 1e-6
 _LARGEST_COSINE = math.cos(math.radians(80.0))
 
@@ -164,59 +162,9 @@ def _blocks(largest: int) -> tuple[NDArray[np.int64], ...]:
 
 def _compact(lattice_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return every block with short vectors, of positive orientation, as an array (n, 3, 3)."""
+    from sse_screen.structures.lattice_reduction import reduce_lattices
+
     blocks = np.array(_blocks(_LARGEST_BLOCK))
     vectors = blocks @ lattice_vectors
-    compact = _reductions(vectors @ vectors.transpose(0, 2, 1)) @ blocks
+    compact = reduce_lattices(vectors @ vectors.transpose(0, 2, 1)) @ blocks
     return np.where(np.linalg.det(compact)[:, None, None] < 0, -compact, compact)
-
-
-@njit(cache=True)
-def _reductions(grams: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the LLL reduction (Lenstra, Lenstra, Lovász 1982, δ = 3/4) of many triples of vectors.
-
-    Works on their scalar products (n, 3, 3), which are changed, and is compiled: a survey reduces hundreds of
-    thousands of lattices. Ties, which symmetric lattices are full of, are broken the same way whatever the
-    last digits are. The result (n, 3, 3) holds whole matrices.
-    """
-    found = np.zeros(grams.shape, dtype=np.int64)
-    for number in range(len(grams)):
-        gram, rows = grams[number], found[number]
-        for i in range(3):
-            rows[i, i] = 1
-        k = 1
-        while k < 3:
-            for j in range(k - 1, -1, -1):
-                q = _nearest(_gram_schmidt(gram)[0][k, j])
-                if q != 0:
-                    rows[k] -= q * rows[j]
-                    gram[k] -= q * gram[j]
-                    gram[:, k] -= q * gram[:, j]
-            mu, norms = _gram_schmidt(gram)
-            if norms[k] >= (0.75 - mu[k, k - 1] ** 2 - _TIE) * norms[k - 1]:
-                k += 1
-                continue
-            for i in range(3):
-                rows[k, i], rows[k - 1, i] = rows[k - 1, i], rows[k, i]
-                gram[k, i], gram[k - 1, i] = gram[k - 1, i], gram[k, i]
-            for i in range(3):
-                gram[i, k], gram[i, k - 1] = gram[i, k - 1], gram[i, k]
-            k = 1
-    return found
-
-
-@njit(cache=True)
-def _gram_schmidt(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the Gram-Schmidt coefficients and squared norms of three vectors from their scalar products."""
-    mu, norms = np.zeros((3, 3)), np.zeros(3)
-    mu[1, 0], mu[2, 0] = gram[1, 0] / gram[0, 0], gram[2, 0] / gram[0, 0]
-    norms[0], norms[1] = gram[0, 0], gram[1, 1] - mu[1, 0] * gram[1, 0]
-    rest = gram[2, 1] - mu[2, 0] * gram[1, 0]
-    mu[2, 1] = rest / norms[1]
-    norms[2] = gram[2, 2] - mu[2, 0] * gram[2, 0] - mu[2, 1] * rest
-    return mu, norms
-
-
-@njit(cache=True)
-def _nearest(value: float) -> int:
-    """Round to the nearest whole number, halves towards zero."""
-    return int(np.sign(value) * np.ceil(abs(value) - 0.5 - _TIE))
