@@ -9,6 +9,7 @@ from sse_screen.builders.configuration import ConfigurationBuilder
 from sse_screen.builders.configurational_free_energy import ConfigurationalFreeEnergyBuilder
 from sse_screen.builders.convex_hull import ConvexHullBuilder
 from sse_screen.builders.diffusivity import DiffusivityBuilder
+from sse_screen.builders.jump_barrier import JumpBarrierBuilder
 from sse_screen.builders.labelled_structure import LabelledStructureBuilder
 from sse_screen.builders.learning_curve import LearningCurveBuilder
 from sse_screen.builders.potential import PotentialBuilder
@@ -27,6 +28,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     ConfigurationBuilder,
     VibrationalFreeEnergyBuilder,
     SiteNetworkBuilder,
+    JumpBarrierBuilder,
     StructureFunctionBuilder,
     LabelledStructureBuilder,
     PotentialBuilder,

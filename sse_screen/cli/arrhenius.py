@@ -38,7 +38,9 @@ def arrhenius(
         raise InputError(f"{', '.join(str(file) for file in files)}: no diffusivity or upper limit in them")
     fit = fit_arrhenius(points, known_transitions_K=transition_k or [])
     if plot is not None:
-        _draw(fit, at, plot)
+        from sse_screen.transport.figures import arrhenius_figure, save_image
+
+        save_image(arrhenius_figure(fit, at), plot, "--plot")
     if as_json:
         content = fit.model_dump(mode="json") | {
             "extrapolation": {"temperature_K": at, **fit.diffusivity_at(at).model_dump(mode="json")}
@@ -96,19 +98,6 @@ def _table_points(file: Path) -> list[ArrheniusPoint]:
             first = error.errors()[0]
             raise InputError(f"{file}, line {line}, {first['loc'][0]}: {first['msg']}") from error
     return points
-
-
-def _draw(fit: ArrheniusFit, at: float, file: Path) -> None:
-    """Write the figure."""
-    from sse_screen.transport.figures import arrhenius_figure, image_bytes
-
-    format = file.suffix.lower().lstrip(".")
-    if format not in ("png", "svg"):
-        raise InputError(f"--plot {file}: the name must end in .png or .svg")
-    try:
-        file.write_bytes(image_bytes(arrhenius_figure(fit, at), format))
-    except OSError as error:
-        raise InputError(f"--plot {file}: cannot be written ({error.strerror or error})") from error
 
 
 def _print(fit: ArrheniusFit, at: float) -> None:

@@ -46,6 +46,9 @@ def free_energy(
         float | None, typer.Option("--noise-eV-per-cell", help="Error of one cell's energy.", min=0.0)
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap (samples only).")] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw how probable the energies are, p(H), into this PNG or SVG file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Sum over the orderings of a disordered crystal at one or more temperatures.
@@ -67,6 +70,15 @@ def free_energy(
         )
         for temperature, with_vibrations in _temperatures(table, temperatures, without_vibrations)
     ]
+    if plot is not None:
+        sums = sums_of_table(
+            table,
+            temperatures,
+            atoms_per_cell=atoms_per_cell,
+            convention=convention,
+            without_vibrations=without_vibrations,
+        )
+        _draw(table, sums, plot)
     for warning in dict.fromkeys(warning for record in records for warning in record["warnings"]):
         typer.echo(f"warning: {warning}", err=True)
     if as_json:
@@ -176,6 +188,29 @@ def sums_of_table(
         )
         for temperature, with_vibrations in _temperatures(table, temperatures, without_vibrations)
     ]
+
+
+def _draw(table: Table, sums: list[tuple[ConfigurationalFreeEnergy, bool]], file: Path) -> None:
+    """Draw the distribution of the energies at all temperatures."""
+    from sse_screen.thermodynamics.figures import energy_distribution_figure
+    from sse_screen.thermodynamics.partition_function import energy_histogram
+    from sse_screen.transport.figures import save_image
+
+    histograms = {
+        result.temperature_K: found
+        for result, with_vibrations in sums
+        if (
+            found := energy_histogram(
+                _inputs(table, result.temperature_K, with_vibrations)[0], result, _degeneracies(table)
+            )
+        )
+        is not None
+    }
+    if not histograms:
+        raise InputError(f"--plot {file}: all orderings in {table.path} have the same energy")
+    symbol = "F" if sums[0][1] else "H"
+    figure = energy_distribution_figure(histograms, symbol=symbol, title=table.path.name)
+    save_image(figure, file, "--plot")
 
 
 def _sum(

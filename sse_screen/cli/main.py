@@ -19,6 +19,8 @@ from sse_screen.cli.free_energy import EPILOG as FREE_ENERGY_EPILOG
 from sse_screen.cli.free_energy import free_energy
 from sse_screen.cli.hull import EPILOG as HULL_EPILOG
 from sse_screen.cli.hull import hull
+from sse_screen.cli.jump_barriers import EPILOG as BARRIERS_EPILOG
+from sse_screen.cli.jump_barriers import jump_barriers
 from sse_screen.cli.phases import (
     COMPARE_EPILOG,
     SELECT_EPILOG,
@@ -57,6 +59,7 @@ app.add_typer(db.app, name="db")
 app.command("filter", epilog=FILTER_EPILOG)(filter_survey)
 app.command("free-energy", epilog=FREE_ENERGY_EPILOG)(free_energy)
 app.command(epilog=HULL_EPILOG)(hull)
+app.command("jump-barriers", epilog=BARRIERS_EPILOG)(jump_barriers)
 app.add_typer(loop.app, name="loop")
 app.add_typer(orderings.app, name="orderings")
 app.add_typer(potentials.app, name="potential")

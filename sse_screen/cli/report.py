@@ -68,6 +68,7 @@ def gather(campaign: str | None) -> ReportContent:
     from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
     from sse_screen.documents.convex_hull import ConvexHullDoc
     from sse_screen.documents.diffusivity import DiffusivityDoc
+    from sse_screen.documents.jump_barrier import JumpBarrierDoc
     from sse_screen.documents.learning_curve import LearningCurveDoc
     from sse_screen.documents.potential import PotentialDoc
     from sse_screen.documents.site_network import SiteNetworkDoc
@@ -98,6 +99,7 @@ def gather(campaign: str | None) -> ReportContent:
         hulls=_documents(database, ConvexHullDoc, uuids),
         free_energies=_documents(database, ConfigurationalFreeEnergyDoc, uuids),
         networks=_documents(database, SiteNetworkDoc, uuids),
+        barriers=_documents(database, JumpBarrierDoc, None),
         functions=_documents(database, StructureFunctionDoc, uuids),
         candidates=_documents(database, CandidateDoc, uuids),
         trained=[p for p in _documents(database, PotentialDoc, uuids) if p.history],

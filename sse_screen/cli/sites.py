@@ -63,6 +63,9 @@ def sites(
     isosurface_per_a3: Annotated[
         float, typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.")
     ] = 1e-4,
+    isosurface_share: Annotated[
+        float | None, typer.Option(help="Share of the ions that the isosurface is to enclose, such as 0.9.")
+    ] = None,
     time_step_fs: _TimeStep = None,
     steps_per_frame: _StepsPerFrame = None,
     format: _Format = None,
@@ -106,10 +109,12 @@ def sites(
             temperature_k,
             back_jump_time_ps=back_jump_time_ps,
             isosurface_per_A3=isosurface_per_a3,
+            isosurface_share=isosurface_share,
         )
         if figures is not None:
             status.update("drawing")
-            _draw_sites(analysis, isosurface_per_a3, figures)
+            assert document.density is not None
+            _draw_sites(analysis, document.density.isosurface_per_A3, figures)
     _export(analysis, chgcar, cube)
     if as_json:
         sys.stdout.write(document.model_dump_json(indent=2) + "\n")
@@ -264,6 +269,9 @@ def _draw_structure(document: StructureFunctions, folder: Path) -> None:
         dos = {part.species: np.array(part.dos) for part in document.spectrum}
         figure = draw.spectrum_figure(np.array(document.frequencies_THz), dos)
         figure.savefig(folder / "spectrum.png", dpi=150)
+        correlations = {part.species: np.array(part.velocity_autocorrelation) for part in document.spectrum}
+        figure = draw.velocity_autocorrelation_figure(np.array(document.lag_times_ps), correlations)
+        figure.savefig(folder / "velocity_autocorrelation.png", dpi=150)
     typer.echo(f"wrote {folder}", err=True)
 
 

@@ -18,6 +18,7 @@ DOCUMENT_CLASSES: tuple[str, ...] = (
     "sse_screen.documents.configurational_free_energy:ConfigurationalFreeEnergyDoc",
     "sse_screen.documents.convex_hull:ConvexHullDoc",
     "sse_screen.documents.diffusivity:DiffusivityDoc",
+    "sse_screen.documents.jump_barrier:JumpBarrierDoc",
     "sse_screen.documents.labelled_structure:LabelledStructureDoc",
     "sse_screen.documents.learning_curve:LearningCurveDoc",
     "sse_screen.documents.potential:PotentialDoc",

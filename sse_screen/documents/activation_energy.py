@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import DerivedDocument, Document, PotentialIdentity, Quantity, Verdict
+from sse_screen.documents.base import (
+    DerivedDocument,
+    Document,
+    PotentialIdentity,
+    Quantity,
+    Verdict,
+    common_fields,
+)
 from sse_screen.documents.diffusivity import DiffusivityDoc, DynamicsConditions
-from sse_screen.exceptions import InputError
 from sse_screen.transport.arrhenius import ArrheniusFit, ArrheniusPoint, fit_arrhenius
 from sse_screen.transport.conductivity import nernst_einstein
 
@@ -100,7 +106,7 @@ class ActivationEnergyDoc(DerivedDocument):
             When there is none, or two differ in material, potential, ion or protocol.
         """
         ordered = sorted(diffusivities, key=lambda found: found.temperature_K)
-        group = _common_group(ordered)
+        group = common_fields(ordered, cls.group_fields)
         points = [_point(found) for found in ordered]
         judged = [ArrheniusPoint.from_quantity(p.temperature_K, p.tracer_diffusivity) for p in points]
         usable = [point for point in judged if point is not None]
@@ -132,21 +138,6 @@ class ActivationEnergyDoc(DerivedDocument):
             points=points,
             fit=fit,
         )
-
-
-def _common_group(diffusivities: Sequence[DiffusivityDoc]) -> dict[str, Any]:
-    """Give the group that all share."""
-    if not diffusivities:
-        raise InputError("an activation energy needs diffusivities; there are none")
-    first = diffusivities[0]
-    group = {name: getattr(first, name) for name in ActivationEnergyDoc.group_fields}
-    for found in diffusivities[1:]:
-        for name, value in group.items():
-            if getattr(found, name) != value:
-                raise InputError(
-                    f"diffusivities of one fit differ in {name}: {value}, {getattr(found, name)}"
-                )
-    return group
 
 
 def _point(found: DiffusivityDoc) -> TemperaturePoint:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sse_screen.exceptions import InputError
 
 Verdict = Literal["ok", "diffusive", "upper_limit", "unresolved", "refused"]
 
@@ -112,6 +115,22 @@ class Quantity(Document):
             return values | {"value": None}
         return values
 
+    def unresolved(self, *reasons: str) -> Self:
+        """Take the value away, so that nobody quotes it, and leave the interval.
+
+        Parameters
+        ----------
+        *reasons : str
+            Why, added to those that are there.
+
+        Returns
+        -------
+        Quantity
+            With verdict unresolved.
+        """
+        update = {"value": None, "verdict": "unresolved", "reasons": [*self.reasons, *reasons]}
+        return self.model_copy(update=update)
+
 
 class InputReference(Document):
     """One input of a derived document."""
@@ -175,3 +194,35 @@ class DerivedDocument(Document):
             The copy.
         """
         return self.model_copy(update=build)
+
+
+def common_fields(documents: Sequence[DerivedDocument], names: Sequence[str]) -> dict[str, Any]:
+    """Give the values of some fields that all documents of a fit share.
+
+    Parameters
+    ----------
+    documents : sequence of DerivedDocument
+        Documents of one collection.
+    names : sequence of str
+        Fields.
+
+    Returns
+    -------
+    dict
+        Value by field.
+
+    Raises
+    ------
+    InputError
+        When there is no document, or two differ in one of the fields.
+    """
+    if not documents:
+        raise InputError("a fit over temperatures needs documents; there are none")
+    shared = {name: getattr(documents[0], name) for name in names}
+    for found in documents[1:]:
+        for name, value in shared.items():
+            if (other := getattr(found, name)) != value:
+                raise InputError(
+                    f"{found.collection} documents of one fit differ in {name}: {value}, {other}"
+                )
+    return shared

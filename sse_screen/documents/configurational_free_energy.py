@@ -22,6 +22,7 @@ from sse_screen.thermodynamics.partition_function import (
     Convention,
     FreeEnergyError,
     configurational_free_energy,
+    energy_histogram,
 )
 from sse_screen.thermodynamics.sampling_error import (
     bootstrap_free_energy,
@@ -338,19 +339,15 @@ def _likely(
 def _distribution(
     configurations: Sequence[ConfigurationEnergy], result: ConfigurationalFreeEnergy, with_vibrations: bool
 ) -> EnergyDistribution | None:
-    """Sort the orderings into at most sixty bins of energy."""
-    energies = np.array(_boltzmann_energies(configurations, with_vibrations))
-    above = 1e3 * (energies - result.lowest_energy_eV_per_cell) / result.atoms_per_cell
-    if above.max() <= 0.0:
+    """Sort the orderings into bins of energy."""
+    energies = _boltzmann_energies(configurations, with_vibrations)
+    found = energy_histogram(energies, result, [c.degeneracy for c in configurations])
+    if found is None:
         return None
-    edges = np.linspace(0.0, float(above.max()), min(60, len(above)) + 1)
-    weights = np.ones(len(above))
-    if result.convention == "physical":
-        weights = np.array([c.degeneracy for c in configurations])
     return EnergyDistribution(
-        bin_edges_meV_per_atom=edges.tolist(),
-        orderings=np.histogram(above, edges, weights=weights / weights.sum())[0].tolist(),
-        probabilities=np.histogram(above, edges, weights=result.probabilities)[0].tolist(),
+        bin_edges_meV_per_atom=found.edges_meV_per_atom.tolist(),
+        orderings=found.orderings.tolist(),
+        probabilities=found.probabilities.tolist(),
     )
 
 

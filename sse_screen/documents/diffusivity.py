@@ -109,7 +109,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "4"
+    meaning_version: ClassVar[str] = "5"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -150,7 +150,8 @@ class DiffusivityDoc(DerivedDocument):
         description="Nernst-Einstein conductivity (Haven ratio 1)", json_schema_extra=_CONDUCTIVITY
     )
     haven_ratio: Quantity = Field(
-        description="Tracer over charge diffusivity; unresolved when its interval spans more than a factor 3",
+        description="Tracer over charge diffusivity; unresolved, and without a value, when its interval "
+        "spans more than a factor 3",
         json_schema_extra=_NUMBER,
     )
     charge_diffusivity: Quantity = Field(
@@ -222,7 +223,7 @@ class DiffusivityDoc(DerivedDocument):
         ensemble = prepare_ensemble(trajectories, first.mobile_ion)
         fitted = fit_ensemble(ensemble, hop_distance_A=hop_distance_A, window_ps=window_ps)
         found = judge(ensemble, fitted, confidence=confidence, run_gates=_run_gates(outputs))
-        measured_K = _weighted(outputs, [output.mean_temperature_K for output in outputs])
+        measured_K = mean_over_runs(outputs, [output.mean_temperature_K for output in outputs])
         # without a thermostat the target is only where the run started
         temperature_K = measured_K if first.protocol.ensemble == "nve" else first.temperature_K
         charges = conductivity(
@@ -314,8 +315,21 @@ def _protocol_id(conditions: tuple[tuple[str, Any], ...]) -> str:
     return content_hash(dict(conditions))[:12]
 
 
-def _weighted(outputs: Sequence[MolecularDynamicsOutput], values: Sequence[float]) -> float:
-    """Average over runs by their length."""
+def mean_over_runs(outputs: Sequence[MolecularDynamicsOutput], values: Sequence[float]) -> float:
+    """Average over runs by their length.
+
+    Parameters
+    ----------
+    outputs : sequence of MolecularDynamicsOutput
+        The runs.
+    values : sequence of float
+        One a run, in any unit.
+
+    Returns
+    -------
+    float
+        In the same unit.
+    """
     return float(np.average(values, weights=[output.production_ps for output in outputs]))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from pydantic import Field
 from pydantic.config import JsonDict
 
@@ -18,14 +18,15 @@ from sse_screen.documents.base import (
     Quantity,
     Verdict,
 )
-from sse_screen.documents.diffusivity import DynamicsConditions, common_group
+from sse_screen.documents.diffusivity import DynamicsConditions, common_group, mean_over_runs
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
+from sse_screen.transport.density import level_enclosing
 from sse_screen.transport.density_archive import CONTENT_TYPE
 from sse_screen.transport.framework_flow import framework_gate
-from sse_screen.transport.jump_statistics import back_jump_fraction, barrier_from_rates, correlation_factor
-from sse_screen.transport.jumps import SiteRadii
+from sse_screen.transport.jump_statistics import back_jump_fraction, correlation_factor
+from sse_screen.transport.jumps import SiteRadii, jump_matrix
 from sse_screen.transport.network import graph_order_parameter, superbasins
 from sse_screen.transport.site_analysis import SiteAnalysis, SiteOptions, analyse_sites
 
@@ -35,13 +36,13 @@ MINIMUM_FRAMES = 20
 _NUMBER: JsonDict = {"unit": "1"}
 _PICOSECONDS: JsonDict = {"unit": "ps"}
 _ANGSTROM: JsonDict = {"unit": "angstrom"}
-_ENERGY: JsonDict = {"unit": "eV"}
 
 
 class SiteNetwork(Document):
     """Sites, jumps and their network at one temperature, whatever the trajectories came from."""
 
     mobile_ion: str = Field(description="Mobile species")
+    formula: str = Field(description="Reduced formula")
     temperature_K: float = Field(description="Temperature", gt=0, json_schema_extra={"unit": "K"})
     n_ions: int = Field(description="Mobile ions in the cell", json_schema_extra=_NUMBER)
     verdict: Verdict = Field(
@@ -109,6 +110,7 @@ class SiteNetwork(Document):
         *,
         back_jump_time_ps: float = 2.0,
         isosurface_per_A3: float = 1e-4,
+        isosurface_share: float | None = None,
         radii_A: Mapping[str, float] | None = None,
         confidence: float = 0.95,
         store: Store | None = None,
@@ -128,6 +130,8 @@ class SiteNetwork(Document):
             Time within which a reversal counts as a back-jump, ps.
         isosurface_per_A3 : float
             Level of the isosurface that is reported.
+        isosurface_share : float, optional
+            Share of the ions that the isosurface is to enclose, in place of a level.
         radii_A : mapping of str to float, optional
             Radii of the framework's ions for the static volumes; Shannon's if left out.
         confidence : float
@@ -142,14 +146,16 @@ class SiteNetwork(Document):
         SiteNetwork
             The document.
         """
+        if isosurface_share is not None:
+            isosurface_per_A3 = level_enclosing(analysis.smooth_density, isosurface_share)
         values = None if store is None else store(parts.packed_density(analysis), CONTENT_TYPE)
         jumps, step_ps = analysis.jumps, analysis.time_step_ps
         back = back_jump_fraction(jumps, back_jump_time_ps / step_ps, confidence)
         factor, _ = correlation_factor(jumps, confidence=confidence)
-        counts = np.zeros((len(analysis.sites),) * 2)
-        np.add.at(counts, (analysis.network.origin, analysis.network.destination), analysis.network.counts)
+        counts = jump_matrix(jumps, len(analysis.sites))
         return cls(
             mobile_ion=mobile_ion,
+            formula=_formula(analysis.species),
             temperature_K=temperature_K,
             verdict="ok" if len(jumps) else "upper_limit",
             reasons=[] if len(jumps) else ["no jump was seen"],
@@ -220,6 +226,7 @@ class SiteNetwork(Document):
         nothing = Quantity(unit="1", verdict="refused", reasons=[reason])
         return cls(
             mobile_ion=mobile_ion,
+            formula=_formula(trajectories[0].species),
             temperature_K=temperature_K,
             verdict="refused",
             reasons=[reason],
@@ -240,7 +247,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
     """Sites and jumps of one material, potential, mobile ion, protocol and temperature, replicas pooled."""
 
     collection: ClassVar[str] = "site_network"
-    meaning_version: ClassVar[str] = "3"
+    meaning_version: ClassVar[str] = "4"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -251,13 +258,13 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
 
     material_id: str = Field(description="Hash of the input crystal as submitted")
     material_name: str = Field(description="Name given in the campaign")
-    formula: str = Field(description="Reduced formula")
     chemical_system: str = Field(description="Elements, alphabetical, joined by -")
     elements: list[str] = Field(description="Elements, alphabetical")
     potential: PotentialIdentity = Field(description="Potential of the dynamics")
     potential_sha256: str = Field(description="sha256 of the potential's weights")
     protocol: DynamicsConditions = Field(description="What the pooled runs share")
     protocol_id: str = Field(description="Hash of these conditions")
+    mean_temperature_K: float = Field(description="Measured, over all runs", json_schema_extra={"unit": "K"})
 
     @classmethod
     def from_trajectories(
@@ -267,6 +274,7 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         *,
         back_jump_time_ps: float = 2.0,
         isosurface_per_A3: float = 1e-4,
+        isosurface_share: float | None = None,
         radii_A: Mapping[str, float] | None = None,
         confidence: float = 0.95,
         store: Store | None = None,
@@ -286,6 +294,8 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
             Time within which a reversal counts as a back-jump, ps.
         isosurface_per_A3 : float
             Level of the isosurface that is reported.
+        isosurface_share : float, optional
+            Share of the ions that the isosurface is to enclose, in place of a level.
         radii_A : mapping of str to float, optional
             Radii of the framework's ions for the static volumes.
         confidence : float
@@ -311,8 +321,9 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         first = outputs[0]
         common: dict[str, Any] = {
             **group,
-            **first.model_dump(include={"material_name", "formula", "chemical_system", "elements"}),
+            **first.model_dump(include={"material_name", "chemical_system", "elements"}),
             "id": cls.id_of(group),
+            "mean_temperature_K": mean_over_runs(outputs, [run.mean_temperature_K for run in outputs]),
             "potential": first.potential,
             "protocol": DynamicsConditions.of(first),
             "back_jump_time_ps": back_jump_time_ps,
@@ -330,11 +341,18 @@ class SiteNetworkDoc(SiteNetwork, DerivedDocument):
         return cls.of(
             analysis,
             isosurface_per_A3=isosurface_per_A3,
+            isosurface_share=isosurface_share,
             radii_A=radii_A,
             confidence=confidence,
             store=store,
             **common,
         )
+
+
+def _formula(species: Sequence[str]) -> str:
+    from pymatgen.core import Composition
+
+    return Composition(Counter(species)).reduced_formula
 
 
 def why_no_sites(
@@ -362,59 +380,3 @@ def why_no_sites(
     if gate is None or gate.outcome != "refused":
         return None
     return f"{gate.message}; what flows has no sites"
-
-
-class JumpBarrier(Document):
-    """Barrier of jumps between two types of sites from their rates at several temperatures."""
-
-    origin: str = Field(description="Type of site left")
-    destination: str = Field(description="Type of site reached")
-    counts: list[int] = Field(description="Jumps at each temperature", json_schema_extra=_NUMBER)
-    barrier: Quantity = Field(description="Activation energy of the rate", json_schema_extra=_ENERGY)
-    attempt_frequency_THz: float | None = Field(
-        description="Rate at infinite temperature", json_schema_extra={"unit": "THz"}
-    )
-
-
-def jump_barriers(networks: Sequence[SiteNetwork], confidence: float = 0.95) -> list[JumpBarrier]:
-    """Fit the barriers of all kinds of jumps to the rates at several temperatures.
-
-    Parameters
-    ----------
-    networks : sequence of SiteNetwork
-        Of one material at two or more temperatures; types of sites are matched by name.
-    confidence : float
-        Of the likelihood-ratio intervals.
-
-    Returns
-    -------
-    list of JumpBarrier
-        Those seen at any temperature; a limit where only one temperature has jumps.
-    """
-    kinds = {(r.origin, r.destination) for network in networks for r in network.rates if r.count}
-    found = []
-    for origin, destination in sorted(kinds):
-        rates = [
-            (network.temperature_K, rate)
-            for network in networks
-            for rate in network.rates
-            if (rate.origin, rate.destination) == (origin, destination)
-        ]
-        counts = [rate.count for _, rate in rates]
-        estimate, attempt = barrier_from_rates(
-            np.array([temperature for temperature, _ in rates]),
-            np.array(counts),
-            np.array([rate.exposure_ps for _, rate in rates]),
-            confidence,
-        )
-        reason = "jumps at the ends of the temperatures alone bound the barrier on one side"
-        found.append(
-            JumpBarrier(
-                origin=origin,
-                destination=destination,
-                counts=counts,
-                barrier=parts.quantity_of(estimate, "eV", confidence, reason),
-                attempt_frequency_THz=attempt,
-            )
-        )
-    return found

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from sse_screen.documents.base import BlobReference, Document, Quantity
-from sse_screen.transport.density import volume_above
+from sse_screen.transport.density import share_above, volume_above
 from sse_screen.transport.density_archive import StoredDensity, pack_density
 from sse_screen.transport.jump_statistics import Estimate, jump_rates, poisson_interval, residence_times
 from sse_screen.transport.jumps import site_occupancies
@@ -135,6 +135,9 @@ class DensitySummary(Document):
     grid: list[int] = Field(description="Points along the lattice vectors", json_schema_extra=_NUMBER)
     maximum_per_A3: float = Field(description="Highest value", json_schema_extra=_DENSITY)
     isosurface_per_A3: float = Field(description="Level of the isosurface", json_schema_extra=_DENSITY)
+    isosurface_share: float = Field(
+        description="Share of the ions inside it, their mean over time", json_schema_extra=_NUMBER
+    )
     isosurface_volume_A3: float = Field(description="Volume inside it", json_schema_extra=_VOLUME)
     isosurface: Percolation = Field(
         description="Where it percolates; thresholds are the highest levels in Å^-3 that do"
@@ -266,24 +269,44 @@ def rate_summaries(analysis: SiteAnalysis, confidence: float) -> list[JumpRateSu
     found = jump_rates(
         analysis.jumps, analysis.visits, analysis.sites.type_indices, analysis.time_step_ps, confidence
     )
-    summaries = []
-    for rate in found:
-        quantity = quantity_of(rate.rate_per_ps, "1/ps", confidence, "no ion was at such a site")
-        if rate.count == 0 and rate.exposure_ps > 0:
-            quantity = quantity.model_copy(
-                update={"value": None, "verdict": "upper_limit", "reasons": ["no such jump was seen"]}
-            )
-        summaries.append(
-            JumpRateSummary(
-                origin=names[rate.origin],
-                destination=names[rate.destination],
-                count=rate.count,
-                exposure_ps=rate.exposure_ps,
-                rate=quantity,
-                mean_length_A=rate.mean_length_A,
-            )
+    return [
+        JumpRateSummary(
+            origin=names[rate.origin],
+            destination=names[rate.destination],
+            count=rate.count,
+            exposure_ps=rate.exposure_ps,
+            rate=rate_quantity(rate.rate_per_ps, confidence),
+            mean_length_A=rate.mean_length_A,
         )
-    return summaries
+        for rate in found
+    ]
+
+
+def rate_quantity(rate_per_ps: Estimate, confidence: float) -> Quantity:
+    """Give the stored form of a rate of jumps.
+
+    Parameters
+    ----------
+    rate_per_ps : Estimate
+        Jumps per ion and ps at the origin.
+    confidence : float
+        Of the interval.
+
+    Returns
+    -------
+    Quantity
+        An upper limit where no jump was seen, unresolved where no ion was at the origin.
+    """
+    if rate_per_ps.value == 0:
+        return Quantity(
+            lower=0.0,
+            upper=rate_per_ps.upper,
+            unit="1/ps",
+            confidence=confidence,
+            verdict="upper_limit",
+            reasons=["no such jump was seen"],
+        )
+    return quantity_of(rate_per_ps, "1/ps", confidence, "no ion was at such a site")
 
 
 def jump_edges(analysis: SiteAnalysis) -> list[JumpEdge]:
@@ -419,6 +442,7 @@ def density_summary(
         grid=list(density.shape),
         maximum_per_A3=float(density.values_per_A3.max()),
         isosurface_per_A3=level_per_A3,
+        isosurface_share=share_above(density, level_per_A3),
         isosurface_volume_A3=volume_above(density, level_per_A3),
         isosurface=_percolation(
             best.windings.tolist() if best else [],

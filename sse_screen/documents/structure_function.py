@@ -21,6 +21,7 @@ from sse_screen.transport.structure_functions import (
     coordination_statistics,
     first_minimum,
     radial_distribution,
+    velocity_autocorrelation,
     vibrational_density_of_states,
 )
 
@@ -65,6 +66,9 @@ class SpeciesSpectrum(Document):
     mean_frequency_THz: float = Field(
         description="First moment of its density of states", json_schema_extra={"unit": "THz"}
     )
+    velocity_autocorrelation: list[float] = Field(
+        description="⟨v(0)·v(t)⟩ over ⟨v²⟩ at each of lag_times_ps", json_schema_extra=_NUMBER
+    )
 
 
 class StructureFunctions(Document):
@@ -87,6 +91,10 @@ class StructureFunctions(Document):
     spectrum: list[SpeciesSpectrum] = Field(
         description="Vibrational density of states by species, 3 N modes in all; empty without velocities"
     )
+    lag_times_ps: list[float] = Field(
+        description="Of the velocity autocorrelations; empty without velocities",
+        json_schema_extra={"unit": "ps"},
+    )
     warnings: list[str] = Field(description="What makes the numbers worth less")
 
     @classmethod
@@ -99,6 +107,7 @@ class StructureFunctions(Document):
         bin_width_A: float = 0.05,
         maximum_frames: int = 400,
         resolution_THz: float = 0.25,
+        maximum_lag_ps: float = 2.0,
         **more: Any,
     ) -> Self:
         """Compute all functions of replicas of one cell.
@@ -115,6 +124,8 @@ class StructureFunctions(Document):
             Frames to average the distributions over, at most.
         resolution_THz : float
             Spacing of the frequencies; coarser where the trajectories are too short for it.
+        maximum_lag_ps : float
+            Longest lag of the velocity autocorrelations, ps; half of the shortest run at most.
         **more : Any
             Fields of a derived class.
 
@@ -141,12 +152,15 @@ class StructureFunctions(Document):
             pairs += _distributions(positions, cells, species, (first, second), maximum_radius_A, bin_width_A)
         frequencies: list[float] = []
         spectrum: list[SpeciesSpectrum] = []
-        warnings: list[str] = []
+        lags: list[float] = []
+        warnings = [note for trajectory in trajectories for note in trajectory.notes]
         if missing := _why_no_spectrum(trajectories):
             reasons.append(missing)
         else:
             parts = [part for trajectory in trajectories for part in trajectory.continuous_parts()]
-            frequencies, spectrum, warnings = _spectrum(parts, resolution_THz)
+            frequencies, spectrum, doubts = _spectrum(parts, resolution_THz)
+            lags = _add_autocorrelations(spectrum, parts, maximum_lag_ps)
+            warnings += doubts
         return cls(
             temperature_K=temperature_K,
             verdict=verdict,
@@ -156,6 +170,7 @@ class StructureFunctions(Document):
             pair_distributions=pairs,
             frequencies_THz=frequencies,
             spectrum=spectrum,
+            lag_times_ps=lags,
             warnings=warnings,
             **more,
         )
@@ -165,7 +180,7 @@ class StructureFunctionDoc(StructureFunctions, DerivedDocument):
     """Structure and vibrations of one material, potential, protocol and temperature, replicas pooled."""
 
     collection: ClassVar[str] = "structure_function"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -308,6 +323,31 @@ def _spectrum(
         dos = np.average([s.dos_per_species[name] for s in spectra], axis=0, weights=weights)
         mean = float(np.sum(dos * frequencies) / np.sum(dos)) if dos.any() else 0.0
         found.append(
-            SpeciesSpectrum(species=name, dos=np.round(dos[:end], 6).tolist(), mean_frequency_THz=mean)
+            SpeciesSpectrum(
+                species=name,
+                dos=np.round(dos[:end], 6).tolist(),
+                mean_frequency_THz=mean,
+                velocity_autocorrelation=[],
+            )
         )
     return np.round(frequencies[:end], 6).tolist(), found, warnings
+
+
+def _add_autocorrelations(
+    spectrum: Sequence[SpeciesSpectrum], trajectories: Sequence[Trajectory], maximum_lag_ps: float
+) -> list[float]:
+    """Add the mean velocity autocorrelation of the replicas to each species, and return the lags in ps."""
+    step_ps = common_time_step(trajectories)
+    n_lags = min(round(maximum_lag_ps / step_ps), min(len(part) for part in trajectories) // 2)
+    species = np.array(trajectories[0].species)
+    weights = [len(part) for part in trajectories]
+    for part in spectrum:
+        found = [
+            velocity_autocorrelation(
+                np.asarray(run.velocities)[:, species == part.species], maximum_lag=n_lags
+            )
+            for run in trajectories
+        ]
+        mean = np.average(found, axis=0, weights=weights)
+        part.velocity_autocorrelation = np.round(mean / (mean[0] or 1.0), 6).tolist()
+    return np.round(step_ps * np.arange(n_lags + 1), 9).tolist()

@@ -18,6 +18,7 @@ from sse_screen.reporting import (
     thermodynamic_figures,
 )
 from sse_screen.reporting.plotly_conversion import plotly_json
+from sse_screen.transport.barrier_figures import jump_rates_figure
 from sse_screen.transport.figures import image_bytes
 
 FigureFormat = Literal["png", "svg", "json"]
@@ -182,8 +183,16 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
             blob=_density,
         ),
     },
+    "jump_barrier": {
+        "rates": FigureKind(
+            "rates of all kinds of jumps over 1000/T with their fits", _first(jump_rates_figure)
+        ),
+    },
     "structure_function": {
         "rdf": FigureKind("partial radial distribution functions", _first(figures.distribution_figure)),
         "spectrum": FigureKind("vibrational density of states", _first(figures.spectrum)),
+        "velocity_autocorrelation": FigureKind(
+            "velocity autocorrelation of every species", _first(figures.velocity_autocorrelation)
+        ),
     },
 }

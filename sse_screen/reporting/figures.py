@@ -31,7 +31,11 @@ from sse_screen.transport.site_figures import (
     jump_network_plotly,
 )
 from sse_screen.transport.sites import SiteSet
-from sse_screen.transport.structure_figures import pair_distribution_figure, spectrum_figure
+from sse_screen.transport.structure_figures import (
+    pair_distribution_figure,
+    spectrum_figure,
+    velocity_autocorrelation_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -315,6 +319,25 @@ def spectrum(document: StructureFunctionDoc) -> Figure | None:
         return None
     parts = {part.species: np.array(part.dos) for part in document.spectrum}
     return spectrum_figure(np.array(document.frequencies_THz), parts)
+
+
+def velocity_autocorrelation(document: StructureFunctionDoc) -> Figure | None:
+    """Draw the velocity autocorrelations.
+
+    Parameters
+    ----------
+    document : StructureFunctionDoc
+        Any structure functions.
+
+    Returns
+    -------
+    Figure or None
+        None where velocities were not stored.
+    """
+    if not document.spectrum:
+        return None
+    parts = {part.species: np.array(part.velocity_autocorrelation) for part in document.spectrum}
+    return velocity_autocorrelation_figure(np.array(document.lag_times_ps), parts)
 
 
 def density_of_states(document: VibrationalFreeEnergyDoc) -> Figure:

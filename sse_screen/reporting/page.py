@@ -18,6 +18,7 @@ from sse_screen.documents.candidate import CandidateDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.jump_barrier import JumpBarrierDoc
 from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
@@ -32,6 +33,7 @@ from sse_screen.reporting.figures import (
     hull_figure,
     network_figure,
     spectrum,
+    velocity_autocorrelation,
 )
 from sse_screen.reporting.potential_figures import learning_curve_figure, parity_figure, training_figure
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
@@ -42,6 +44,7 @@ from sse_screen.reporting.thermodynamic_figures import (
     sample_convergence,
 )
 from sse_screen.screening.ranking import rank_candidates
+from sse_screen.transport.barrier_figures import jump_rates_figure
 
 FORMULA_FIELDS = ("formula", "level_of_theory", "convention", "with_vibrations")
 T = TypeVar("T", DiffusivityDoc, SiteNetworkDoc, StructureFunctionDoc)
@@ -74,6 +77,7 @@ class ReportContent:
     worker_time: WorkerTime | None
     failures: Sequence[str] = ()
     networks: Sequence[SiteNetworkDoc] = ()
+    barriers: Sequence[JumpBarrierDoc] = ()
     functions: Sequence[StructureFunctionDoc] = ()
     candidates: Sequence[CandidateDoc] = ()
     trained: Sequence[PotentialDoc] = ()
@@ -152,10 +156,14 @@ def _material(fit: ActivationEnergyDoc, content: ReportContent, folder: Path) ->
     if with_sites := [network for network in networks if network.sites]:
         drawn.append(_saved(network_figure(with_sites[-1]), folder, f"jump_network_{with_sites[-1].id}"))
         drawn += _densities(with_sites[-1], content, folder)
+    barriers = [found for found in content.barriers if _belongs(found, fit)]
+    drawn += [_saved(jump_rates_figure(found), folder, f"jump_rates_{found.id}") for found in barriers]
     for found in functions[-1:]:
         drawn.append(_saved(distribution_figure(found), folder, f"rdf_{found.id}"))
         drawn.append(_saved(spectrum(found), folder, f"spectrum_{found.id}"))
-    return {"fit": fit, "points": points, "networks": networks, "figures": [name for name in drawn if name]}
+        drawn.append(_saved(velocity_autocorrelation(found), folder, f"velocity_autocorrelation_{found.id}"))
+    shown: dict[str, Any] = {"fit": fit, "points": points, "networks": networks, "barriers": barriers}
+    return shown | {"figures": [name for name in drawn if name]}
 
 
 def _densities(network: SiteNetworkDoc, content: ReportContent, folder: Path) -> list[str | None]:
@@ -205,7 +213,7 @@ def _surveys(content: ReportContent, folder: Path) -> list[dict[str, Any]]:
     return surveys
 
 
-def _belongs(found: SiteNetworkDoc | StructureFunctionDoc, fit: ActivationEnergyDoc) -> bool:
+def _belongs(found: SiteNetworkDoc | StructureFunctionDoc | JumpBarrierDoc, fit: ActivationEnergyDoc) -> bool:
     return all(getattr(found, name) == getattr(fit, name) for name in ActivationEnergyDoc.group_fields)
 
 

@@ -103,14 +103,18 @@ def quantity_text(quantity: Quantity, *, with_unit: bool = True) -> str:
     Returns
     -------
     str
-        Such as ``1.2e-05 [8.1e-06, 1.8e-05] cm2/s``, ``< 3e-06 cm2/s`` for an upper limit, or a dash.
+        Such as ``1.2e-05 [8.1e-06, 1.8e-05] cm2/s``, ``< 3e-06 cm2/s`` for an upper limit,
+        ``0.1 to 0.4`` where only the interval is known, ``> 0.1`` for a lower limit, or a dash.
     """
     unit = f" {quantity.unit}" if with_unit and quantity.unit != "1" else ""
-    if quantity.value is None or quantity.verdict == "upper_limit":
-        return NOTHING if quantity.upper is None else f"< {_number(quantity.upper)}{unit}"
     low = NOTHING if quantity.lower is None else _number(quantity.lower)
     high = NOTHING if quantity.upper is None else _number(quantity.upper)
-    return f"{_number(quantity.value)} [{low}, {high}]{unit}"
+    if quantity.value is not None and quantity.verdict != "upper_limit":
+        return f"{_number(quantity.value)} [{low}, {high}]{unit}"
+    if quantity.upper is None:
+        return f"> {low}{unit}" if quantity.lower else NOTHING
+    between = quantity.lower is not None and quantity.verdict != "upper_limit"
+    return f"{low} to {high}{unit}" if between else f"< {high}{unit}"
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from sse_screen.documents.configuration import ConfigurationDoc
 from sse_screen.documents.configurational_free_energy import ConfigurationalFreeEnergyDoc
-from sse_screen.thermodynamics.figures import convergence_figure, density_of_states_figure
+from sse_screen.thermodynamics.figures import (
+    convergence_figure,
+    density_of_states_figure,
+    energy_distribution_figure,
+)
+from sse_screen.thermodynamics.partition_function import EnergyHistogram
 from sse_screen.thermodynamics.sampling_error import SampleSizeConvergence
 
 FloatArray = NDArray[np.float64]
@@ -35,25 +40,17 @@ def energy_distribution(documents: Sequence[ConfigurationalFreeEnergyDoc]) -> Fi
     shown = [(d, d.energy_distribution) for d in ordered if d.energy_distribution is not None]
     if not shown:
         return None
-    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
-    axes = figure.add_subplot()
-    first, found = shown[0]
-    edges = np.array(found.bin_edges_meV_per_atom)
-    steps = _steps(found.orderings / np.diff(edges))
-    axes.fill_between(np.repeat(edges, 2), 0.0, steps, color="0.85", lw=0, label="all orderings")
-    for number, (document, found) in enumerate(shown):
-        edges = np.array(found.bin_edges_meV_per_atom)
-        label = f"probability at {document.temperature_K:g} K"
-        steps = _steps(found.probabilities / np.diff(edges))
-        axes.plot(np.repeat(edges, 2), steps, color=f"C{number}", lw=1.5, label=label)
-    symbol = "F" if first.with_vibrations else "H"
+    first = shown[0][0]
+    histograms = {
+        document.temperature_K: EnergyHistogram(
+            np.array(found.bin_edges_meV_per_atom), np.array(found.orderings), np.array(found.probabilities)
+        )
+        for document, found in shown
+    }
     at = f", orderings at {first.temperature_K:g} K" if first.with_vibrations else ""
-    axes.set_xlabel(f"{symbol} above the lowest ordering (meV/atom)")
-    axes.set_ylabel(f"p({symbol}) (atom/meV)")
-    axes.set_title(f"{first.parent_name or first.formula}, {first.occupancy_class}{at}", fontsize=9)
-    axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=8)
-    return figure
+    return energy_distribution_figure(
+        histograms, symbol="F" if first.with_vibrations else "H", title=f"{_name(first)}{at}"
+    )
 
 
 def sample_convergence(document: ConfigurationalFreeEnergyDoc) -> Figure | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sse_screen.thermodynamics.composition_space import PlacedEntries
 from sse_screen.thermodynamics.hull import HullError
+from sse_screen.thermodynamics.partition_function import EnergyHistogram
 from sse_screen.thermodynamics.sampling_error import SampleSizeConvergence
 
 if TYPE_CHECKING:
@@ -127,52 +128,51 @@ def ternary_hull_figure(placed: PlacedEntries, labels: Sequence[str]) -> Figure:
 
 
 def energy_distribution_figure(
-    energies_eV_per_atom: FloatArray,
-    probabilities: Mapping[float, FloatArray],
-    *,
-    degeneracies: FloatArray | None = None,
-    quantity: str = "H",
-    n_bins: int = 60,
+    histograms: Mapping[float, EnergyHistogram], *, symbol: str = "H", title: str = ""
 ) -> Figure:
     """Draw how many orderings have an energy, and which of them carry the probability at temperatures.
 
     Parameters
     ----------
-    energies_eV_per_atom : numpy.ndarray
-        Energies, or free energies (n_configurations,).
-    probabilities : mapping of float to numpy.ndarray
-        Temperature in kelvin to the probabilities (n_configurations,).
-    degeneracies : numpy.ndarray, optional
-        Weights of the first histogram (n_configurations,).
-    quantity : str
-        Symbol on the axis, H or F.
-    n_bins : int
-        Bins of the histograms.
+    histograms : mapping of float to EnergyHistogram
+        By temperature (K); the orderings are those of the first.
+    symbol : str
+        On the axes, H or F.
+    title : str
+        Above it.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The figure.
+        p(H) in atom/meV over the energy above the lowest ordering in meV/atom.
     """
-    relative = 1e3 * (energies_eV_per_atom - energies_eV_per_atom.min())
-    bins = np.linspace(0.0, max(float(relative.max()), 1e-6), n_bins + 1)
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.hist(
-        relative,
-        bins.tolist(),
-        weights=degeneracies,
-        density=True,
-        color="0.8",
-        label="all orderings, by degeneracy",
+    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    first = next(iter(histograms.values()))
+    outline = np.repeat(first.edges_meV_per_atom, 2)
+    axes.fill_between(
+        outline, 0.0, _outline(first, first.orderings), color="0.85", lw=0, label="all orderings"
     )
-    for number, (temperature, weights) in enumerate(sorted(probabilities.items())):
-        density, _ = np.histogram(relative, bins, weights=weights, density=True)
-        axes.stairs(density, bins, lw=1.6, color=f"C{number}", label=f"{temperature:g} K")
-    label = f"${quantity} - {quantity}_\\mathrm{{min}}$ / (meV/atom)"
-    axes.set(xlabel=label, ylabel=f"$p({quantity})$ / (atom/meV)", xlim=(0, bins[-1]))
-    axes.legend(frameon=False)
+    for number, (temperature, found) in enumerate(histograms.items()):
+        axes.plot(
+            np.repeat(found.edges_meV_per_atom, 2),
+            _outline(found, found.probabilities),
+            color=f"C{number}",
+            lw=1.5,
+            label=f"probability at {temperature:g} K",
+        )
+    axes.set_xlabel(f"{symbol} above the lowest ordering (meV/atom)")
+    axes.set_ylabel(f"p({symbol}) (atom/meV)")
+    axes.set_title(title, fontsize=9)
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _outline(histogram: EnergyHistogram, shares: FloatArray) -> FloatArray:
+    """Give the outline of a density over its edges, each taken twice."""
+    density = shares / np.diff(histogram.edges_meV_per_atom)
+    return np.concatenate([[0.0], np.repeat(density, 2), [0.0]])
 
 
 def convergence_figure(convergence: SampleSizeConvergence, temperature_K: float) -> Figure:

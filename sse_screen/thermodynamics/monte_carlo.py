@@ -376,7 +376,7 @@ def scan_temperatures(
             lattice, energy, state, temperature_K=temperature_K, n_moves=n_moves, record_every=record_every
         )
         runs.append(run)
-        state = run.final
+        state = without_drift(run.final, energy)
     return runs
 
 

@@ -334,3 +334,57 @@ def _own_entropies(energies: FloatArray, entropies: ArrayLike | None, energies_a
     if values.shape != energies.shape:
         raise FreeEnergyError(f"{energies.size} energies and {values.size} entropies do not belong together")
     return values
+
+
+@dataclass(frozen=True)
+class EnergyHistogram:
+    """How many orderings have an energy, and how probable it is at a temperature.
+
+    Attributes
+    ----------
+    edges_meV_per_atom : numpy.ndarray
+        Edges (n_bins + 1,) of the bins, energies (or free energies) above the lowest.
+    orderings : numpy.ndarray
+        Share (n_bins,) of the orderings, degeneracies included.
+    probabilities : numpy.ndarray
+        Probability (n_bins,) at the temperature.
+    """
+
+    edges_meV_per_atom: FloatArray
+    orderings: FloatArray
+    probabilities: FloatArray
+
+
+def energy_histogram(
+    energies_eV_per_cell: ArrayLike,
+    result: ConfigurationalFreeEnergy,
+    degeneracies: ArrayLike | None = None,
+) -> EnergyHistogram | None:
+    """Sort the orderings of a sum into at most sixty bins of energy.
+
+    Parameters
+    ----------
+    energies_eV_per_cell : array_like
+        Energies, or free energies, that stood in the Boltzmann factors (n_configurations,).
+    result : ConfigurationalFreeEnergy
+        The sum over them.
+    degeneracies : array_like, optional
+        Weights (n_configurations,) of the orderings; the convention ``per_atom`` has none.
+
+    Returns
+    -------
+    EnergyHistogram or None
+        None where all have the same energy.
+    """
+    energies = np.asarray(energies_eV_per_cell, dtype=float)
+    above = 1e3 * (energies - result.lowest_energy_eV_per_cell) / result.atoms_per_cell
+    if above.max() <= 0.0:
+        return None
+    edges = np.linspace(0.0, float(above.max()), min(60, len(above)) + 1)
+    counted = degeneracies is not None and result.convention == "physical"
+    weights = np.asarray(degeneracies, dtype=float) if counted else np.ones(len(above))
+    return EnergyHistogram(
+        edges,
+        np.histogram(above, edges, weights=weights / weights.sum())[0],
+        np.histogram(above, edges, weights=result.probabilities)[0],
+    )

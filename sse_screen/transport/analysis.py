@@ -1,14 +1,13 @@
 """Everything about transport that trajectories at one temperature can say, in one document."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import Field
 
 from sse_screen.documents.base import Document, Quantity
 from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
 from sse_screen.transport.anisotropy import DiffusivityTensor, diffusivity_tensor
-from sse_screen.transport.conductivity import Conductivity, charge_of, conductivity
+from sse_screen.transport.conductivity import charge_of, conductivity
 from sse_screen.transport.diffusivity import TracerDiffusivity, fit_ensemble, judge
 from sse_screen.transport.ensemble import prepare_ensemble
 
@@ -26,7 +25,9 @@ class TransportAnalysis(Document):
     volume_A3: float = Field(description="Mean volume of the cell", json_schema_extra={"unit": "Å³"})
     tracer_diffusivity: Quantity = Field(description="Tracer diffusivity with its interval and verdict")
     charge_diffusivity: Quantity = Field(description="From the collective displacement of the charges")
-    haven_ratio: Quantity = Field(description="Tracer over charge diffusivity")
+    haven_ratio: Quantity = Field(
+        description="Tracer over charge diffusivity; without a value where it is unresolved"
+    )
     nernst_einstein_conductivity: Quantity = Field(description="From the tracer diffusivity, Haven ratio 1")
     charge_conductivity: Quantity = Field(description="From the charge diffusivity")
     charge_number: int | None = Field(default=None, description="Charge of the mobile ion")
@@ -78,9 +79,6 @@ def analyze_transport(
     charges = conductivity(ensemble, fitted, tracer.tracer_diffusivity, number, temperature, confidence)
     judged = tracer.tracer_diffusivity
     tensor = None if judged.verdict == "refused" else diffusivity_tensor(ensemble, fitted, confidence)
-    shared: dict[str, Any] = {
-        name: _no_better(quantity, judged) for name, quantity in _quantities(charges).items()
-    }
     return TransportAnalysis(
         mobile_species=list(ensemble.mobile_species),
         framework_species=sorted(ensemble.framework),
@@ -90,27 +88,11 @@ def analyze_transport(
         charge_number=number,
         tracer=tracer,
         tensor=None if tensor is None else tensor.no_better_than(judged),
-        **shared,
+        charge_diffusivity=charges.charge_diffusivity,
+        haven_ratio=charges.haven_ratio,
+        nernst_einstein_conductivity=charges.nernst_einstein_conductivity,
+        charge_conductivity=charges.charge_conductivity,
     )
-
-
-def _quantities(charges: Conductivity) -> dict[str, Quantity]:
-    """Return the quantities of a conductivity by name."""
-    names = ("charge_diffusivity", "haven_ratio", "nernst_einstein_conductivity", "charge_conductivity")
-    return {name: getattr(charges, name) for name in names}
-
-
-def _no_better(quantity: Quantity, tracer: Quantity) -> Quantity:
-    """Return a quantity whose verdict is no better than that of the tracer diffusivity it goes with."""
-    if tracer.verdict == "refused":
-        nothing = {"value": None, "lower": None, "upper": None}
-        return quantity.model_copy(
-            update={**nothing, "verdict": "refused", "reasons": ["the tracer diffusivity is refused"]}
-        )
-    if tracer.verdict == "diffusive" or quantity.verdict not in ("ok", "diffusive"):
-        return quantity
-    reasons = [*quantity.reasons, f"the tracer diffusivity is {tracer.verdict}"]
-    return quantity.model_copy(update={"verdict": "unresolved", "reasons": reasons})
 
 
 def _one_temperature(trajectories: Sequence[Trajectory]) -> None:

@@ -52,7 +52,7 @@ class DiffusivityTensor(Document):
         def judged(found: Quantity) -> Quantity:
             if found.verdict not in ("ok", "diffusive"):
                 return found
-            return found.model_copy(update={"verdict": "unresolved", "reasons": [*found.reasons, reason]})
+            return found.unresolved(reason)
 
         return self.model_copy(
             update={

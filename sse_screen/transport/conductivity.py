@@ -96,11 +96,27 @@ def nernst_einstein(
 
 def charge_diffusivity(
     ensemble: Ensemble, fitted: Fitted, confidence: float = 0.95
-) -> tuple[Quantity, float | None]:
-    """Return the charge diffusivity lim ⟨|Σ z Δr|²⟩/(2 d t N z²) and the standard error of its logarithm.
+) -> tuple[Quantity, tuple[float, float] | None]:
+    """Return the charge diffusivity lim ⟨|Σ z Δr|²⟩/(2 d t N z²), and its estimate however wide its interval.
 
     One coordinate stands for all ions, with 1/N of their statistics: the interval is wide. The start of the
     fit is the one chosen for the tracer. Without a framework the sum vanishes by the choice of the reference.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Displacements.
+    fitted : Fitted
+        Fit of the tracer.
+    confidence : float
+        Probability of the interval.
+
+    Returns
+    -------
+    quantity : Quantity
+        In cm²/s; without a value where the interval spans more than a factor 3.
+    estimate : tuple of float or None
+        Value in cm²/s and standard error of its logarithm; None where there is no slope.
     """
     none = {"unit": "cm2/s", "confidence": confidence, "value": None, "lower": None, "upper": None}
     if not ensemble.framework:
@@ -115,10 +131,14 @@ def charge_diffusivity(
     if found is None:
         reason = "the collective displacement has no positive slope: longer or more runs are needed"
         return Quantity(**none, verdict="unresolved", reasons=[reason]), None
-    slope, error = found
-    verdict = "ok" if np.exp(2 * _z(confidence) * error) <= UNRESOLVED_FACTOR else "unresolved"
-    reasons = [] if verdict == "ok" else ["the interval spans more than a factor 3: pool more replicas"]
-    return quantity(slope / 6 * A2_PER_PS, error, "cm2/s", confidence, verdict, reasons), error
+    value, error = found[0] / 6 * A2_PER_PS, found[1]
+    return _resolved(quantity(value, error, "cm2/s", confidence), error), (value, error)
+
+
+def _resolved(found: Quantity, log_error: float) -> Quantity:
+    """Return a quantity without its value where its interval spans more than a factor 3."""
+    wide = np.exp(2 * _z(found.confidence) * log_error) > UNRESOLVED_FACTOR
+    return found.unresolved("the interval spans more than a factor 3: pool more replicas") if wide else found
 
 
 def conductivity(
@@ -146,26 +166,34 @@ def conductivity(
     confidence : float
         Probability of the intervals.
     """
-    collective, error = charge_diffusivity(ensemble, fitted, confidence)
+    collective, estimate = charge_diffusivity(ensemble, fitted, confidence)
     scan = fitted.scan
     haven = Quantity(unit="", confidence=confidence, verdict="refused", reasons=collective.reasons)
-    if scan is not None and error is not None and collective.value:
+    if scan is not None and estimate is not None:
+        value, error = estimate
         total = float(np.hypot(error, np.sqrt(scan.log_variance)))
-        ratio = scan.fit.slope / 6 * A2_PER_PS / collective.value
-        wide = np.exp(2 * _z(confidence) * total) > UNRESOLVED_FACTOR
-        reasons = ["the interval spans more than a factor 3: pool more replicas"] if wide else []
-        if tracer.verdict != "diffusive":
-            reasons.append(f"the tracer diffusivity is {tracer.verdict}")
-        verdict = "unresolved" if reasons else "ok"
-        haven = quantity(ratio, total, "", confidence, verdict, reasons)
+        ratio = scan.fit.slope / 6 * A2_PER_PS / value
+        haven = _resolved(quantity(ratio, total, "", confidence), total)
+    collective = _no_better(collective, tracer)
     return Conductivity(
         charge_number=charge,
         temperature_K=temperature_K,
         nernst_einstein_conductivity=_scaled(tracer, ensemble, charge, temperature_K),
         charge_diffusivity=collective,
         charge_conductivity=_scaled(collective, ensemble, charge, temperature_K),
-        haven_ratio=haven,
+        haven_ratio=_no_better(haven, tracer),
     )
+
+
+def _no_better(found: Quantity, tracer: Quantity) -> Quantity:
+    """Return a quantity whose verdict is no better than that of the tracer diffusivity it goes with."""
+    reason = f"the tracer diffusivity is {tracer.verdict}"
+    if tracer.verdict == "refused":
+        nothing = {"value": None, "lower": None, "upper": None}
+        return found.model_copy(update={**nothing, "verdict": "refused", "reasons": [reason]})
+    if tracer.verdict == "diffusive" or found.verdict == "refused":
+        return found
+    return found.unresolved(reason)
 
 
 def _z(confidence: float) -> float:

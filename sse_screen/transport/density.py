@@ -230,6 +230,12 @@ def volume_above(density: DensityGrid, level_per_A3: float) -> float:
     return float(np.count_nonzero(density.values_per_A3 >= level_per_A3) * density.voxel_volume_A3)
 
 
+def share_above(density: DensityGrid, level_per_A3: float) -> float:
+    """Give the share of the ions inside the isosurface of a level."""
+    values = density.values_per_A3
+    return float(values[values >= level_per_A3].sum() / values.sum())
+
+
 def density_peaks(
     density: DensityGrid, *, minimum_separation_A: float = 1.0, minimum_height_per_A3: float = 0.0
 ) -> DensityPeaks:

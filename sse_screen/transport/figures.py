@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.stats
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from sse_screen.exceptions import InputError
 from sse_screen.transport.arrhenius import ArrheniusFit
 from sse_screen.transport.diffusivity import TracerDiffusivity
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOBILE, _FIT = "#1a4f8a", "#c8553d"
 _FRAMEWORK = ("#6b7f3a", "#8a6d1a", "#7a4f8a", "#4a7f7f", "#777777", "#a05a7a")
+_TEMPERATURE_TICKS_K = (200, 250, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000)
 
 
 def image_bytes(figure: Figure, format: str = "png") -> bytes:
@@ -28,6 +31,32 @@ def image_bytes(figure: Figure, format: str = "png") -> bytes:
     with rc_context({"svg.hashsalt": "sse-screen"}):
         figure.savefig(buffer, format=format, dpi=150, metadata=metadata)
     return buffer.getvalue()
+
+
+def save_image(figure: Figure, file: Path, option: str) -> None:
+    """Write a figure into the PNG or SVG file that a user named.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    file : Path
+        Its ending tells the format.
+    option : str
+        Name of the option, for messages.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or the file cannot be written.
+    """
+    format = file.suffix.lower().lstrip(".")
+    if format not in ("png", "svg"):
+        raise InputError(f"{option} {file}: the name must end in .png or .svg")
+    try:
+        file.write_bytes(image_bytes(figure, format))
+    except OSError as error:
+        raise InputError(f"{option} {file}: cannot be written ({error.strerror or error})") from error
 
 
 def displacement_figure(result: TracerDiffusivity, mobile: str = "mobile ion") -> Figure:
@@ -170,12 +199,22 @@ def arrhenius_figure(fit: ArrheniusFit, target_K: float | None = 300.0) -> Figur
     else:
         axes.set_title("no activation energy: " + "; ".join(energy.reasons), fontsize=9)
     axes.legend(frameon=False, fontsize=9)
+    add_temperature_axis(axes)
+    return figure
+
+
+def add_temperature_axis(axes: Axes) -> None:
+    """Add the temperatures above an axis of 1000/T, whose limits have to be final.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        With 1000/T in 1/K from left to right.
+    """
     top = axes.secondary_xaxis("top", functions=(_inverse, _inverse))
     top.set_xlabel("T (K)")
     low, high = sorted(_inverse(np.array(axes.get_xlim())))
-    ticks = [t for t in (200, 250, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000) if low <= t <= high]
-    top.set_xticks(ticks)
-    return figure
+    top.set_xticks([t for t in _TEMPERATURE_TICKS_K if low <= t <= high])
 
 
 def _inverse(values: Any) -> Any:

@@ -1,16 +1,11 @@
-"""Residence times, rates, back-jumps, correlation factor and barriers, with exact counting intervals."""
+"""Residence times, rates, back-jumps and correlation factor, with exact counting intervals."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from ase.units import kB
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import logsumexp
 from scipy.stats import beta, chi2, t
 
-from sse_screen.exceptions import InputError
 from sse_screen.transport.jumps import Jumps, Visits
 
 Array = NDArray[np.floating]
@@ -364,98 +359,3 @@ def _positive_lags(products: Array, pairs: Array) -> int:
         if correlations[even : even + 2].sum() <= 0:
             return even - 1
     return len(correlations) - 1
-
-
-def barrier_from_rates(
-    temperatures_K: Array, counts: Indices, exposures_ps: Array, confidence: float = 0.95
-) -> tuple[Estimate, float | None]:
-    """Fit Γ = ν exp(−E/k_B T) to counted jumps by maximum likelihood, zero counts included.
-
-    Counts are Poisson; given their sum they are multinomial and ν drops out, so that the interval of E is
-    that of the profile likelihood in one dimension. Nothing is divided by a count or taken the logarithm of.
-
-    Parameters
-    ----------
-    temperatures_K : ndarray, shape (n,)
-        Temperatures.
-    counts : ndarray of int, shape (n,)
-        Jumps at each.
-    exposures_ps : ndarray, shape (n,)
-        Time at risk at each, ps.
-    confidence : float
-        Of the likelihood-ratio interval.
-
-    Returns
-    -------
-    barrier_eV : Estimate
-        None, with a bound on one side, if all jumps were at the highest (or lowest) temperature.
-    attempt_frequency_THz : float or None
-        ν in 10^12 per second.
-
-    Raises
-    ------
-    InputError
-        If fewer than two different temperatures have a time at risk.
-    """
-    temperatures, counts = np.asarray(temperatures_K, dtype=float), np.asarray(counts)
-    exposures = np.asarray(exposures_ps, dtype=float)
-    used = exposures > 0
-    if len(set(temperatures[used])) < 2:
-        raise InputError("a barrier needs jumps counted at two or more different temperatures")
-    inverse, counts, exposures = 1 / (kB * temperatures[used]), counts[used], exposures[used]
-    inverse, offset = inverse - inverse.min(), inverse.min()
-
-    def loss(barrier: float) -> float:
-        weights = np.log(exposures) - barrier * inverse
-        return float(-np.sum(counts * (weights - logsumexp(weights))))
-
-    if not counts.sum():
-        return Estimate(None, -np.inf, np.inf), None
-    scale = 100.0 / inverse.max()
-    bound = float(chi2.ppf(confidence, 1) / 2)
-    seen = inverse[counts > 0]
-    # Jumps at one end of the temperatures alone: the likelihood rises all the way to that infinity.
-    if seen.max() == 0:
-        return Estimate(None, _crossing(loss, loss(scale) + bound, scale, -scale), np.inf), None
-    if seen.min() == inverse.max():
-        return Estimate(None, -np.inf, _crossing(loss, loss(-scale) + bound, -scale, scale)), None
-    barrier = float(
-        minimize_scalar(loss, bounds=(-scale, scale), method="bounded", options={"xatol": 1e-9}).x
-    )
-    lower = _crossing(loss, loss(barrier) + bound, barrier, -scale)
-    upper = _crossing(loss, loss(barrier) + bound, barrier, scale)
-    attempt = counts.sum() / np.sum(exposures * np.exp(-barrier * (inverse + offset)))
-    return Estimate(barrier, lower, upper), float(attempt)
-
-
-def _crossing(loss: Callable[[float], float], level: float, inside: float, outside: float) -> float:
-    """Where a loss crosses a level between a point below it and one above it."""
-    if loss(outside) <= level:
-        return float(np.copysign(np.inf, outside))
-    return float(brentq(lambda x: loss(x) - level, inside, outside))
-
-
-def barrier_from_rate(rate_per_ps: Estimate, temperature_K: float, attempt_frequency_THz: float) -> Estimate:
-    """Turn one rate into a barrier with a known attempt frequency, E = −k_B T ln(Γ/ν).
-
-    Parameters
-    ----------
-    rate_per_ps : Estimate
-        Jumps per ion and ps; one without any jump gives a lower limit, never an infinite barrier.
-    temperature_K : float
-        Temperature.
-    attempt_frequency_THz : float
-        ν in 10^12 per second, from the vibrational spectrum.
-
-    Returns
-    -------
-    Estimate
-        In eV; the upper end is infinite where no jump was seen.
-    """
-
-    def barrier(rate: float) -> float:
-        return np.inf if rate <= 0 else float(-kB * temperature_K * np.log(rate / attempt_frequency_THz))
-
-    value = barrier(rate_per_ps.value) if rate_per_ps.value else None
-    lower = -np.inf if np.isinf(rate_per_ps.upper) else barrier(rate_per_ps.upper)
-    return Estimate(value, lower, barrier(rate_per_ps.lower))

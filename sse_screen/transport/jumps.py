@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sse_screen.exceptions import InputError
-from sse_screen.transport.density import minimum_image_distances
 from sse_screen.transport.sites import NearestSites, SiteSet, nearest_sites
 
 Array = NDArray[np.floating]
@@ -337,11 +336,3 @@ def site_occupancies(visits: Visits, n_sites: int, total_frames: int) -> Array:
         Their sum falls short of the number of ions by what is in transit.
     """
     return np.bincount(visits.site, weights=visits.durations, minlength=n_sites) / total_frames
-
-
-def smallest_jump_distance(sites: SiteSet) -> float:
-    """Give the shortest distance between two different sites, Å (inf for a single one)."""
-    offsets = sites.fractional[None] - sites.fractional[:, None]
-    distances = minimum_image_distances(offsets, sites.cell_A)
-    np.fill_diagonal(distances, np.inf)
-    return float(distances.min())

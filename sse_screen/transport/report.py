@@ -44,6 +44,8 @@ def _row(name: str, quantity: Quantity) -> tuple[str, str, str, str, str, str]:
         value = f"< {quantity.upper:.3g}"
     elif quantity.upper is not None:
         interval = f"{quantity.lower or 0.0:.3g} to {quantity.upper:.3g}"
+    elif quantity.lower:
+        value = f"> {quantity.lower:.3g}"
     return name, value, interval, quantity.unit, quantity.verdict, "; ".join(quantity.reasons)
 
 

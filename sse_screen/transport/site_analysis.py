@@ -128,6 +128,8 @@ class SiteAnalysis:
         Frames of all trajectories together.
     n_ions : int
         Mobile ions in the cell.
+    species : tuple of str
+        Symbols of all atoms of the cell.
     n_trajectories : int
         Trajectories that were given; gaps and restarts divide them into more pieces.
     warnings : tuple of str
@@ -147,6 +149,7 @@ class SiteAnalysis:
     time_step_ps: float
     n_frames: int
     n_ions: int
+    species: tuple[str, ...]
     n_trajectories: int = 1
     warnings: tuple[str, ...] = field(default=())
 
@@ -224,6 +227,7 @@ def analyse_sites(
         time_step_ps=step_ps,
         n_frames=len(pooled),
         n_ions=pooled.shape[1],
+        species=pieces[0].species,
         n_trajectories=len(trajectories),
         warnings=(
             *_notes(trajectories, len(pieces)),

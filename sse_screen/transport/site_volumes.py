@@ -156,32 +156,6 @@ def static_site_volumes(
     return np.bincount(owner, minlength=len(sites)) * voxel
 
 
-def type_means(values: Array, sites: SiteSet, chosen: NDArray[np.bool_] | None = None) -> dict[str, float]:
-    """Average a value over the sites of each type.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n_sites,)
-        One value per site.
-    sites : SiteSet
-        Sites.
-    chosen : ndarray of bool, shape (n_sites,), optional
-        Which sites to use; types without any are left out.
-
-    Returns
-    -------
-    dict of str to float
-        By type name.
-    """
-    used = np.ones(len(sites), dtype=bool) if chosen is None else chosen
-    means = {}
-    for number, name in enumerate(sites.type_names):
-        members = used & (sites.type_indices == number)
-        if members.any():
-            means[name] = float(values[members].mean())
-    return means
-
-
 def ionic_radii(species: Sequence[str]) -> dict[str, float]:
     """Look up Shannon radii of the usual ions: the usual anions, cations in their highest usual state.
 

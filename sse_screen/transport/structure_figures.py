@@ -73,3 +73,30 @@ def spectrum_figure(frequencies_THz: Array, dos_per_species: Mapping[str, Array]
     axes.set_ylabel("modes per THz")
     axes.legend()
     return figure
+
+
+def velocity_autocorrelation_figure(lag_times_ps: Array, per_species: Mapping[str, Array]) -> Figure:
+    """Draw the normalised velocity autocorrelation of every species.
+
+    Parameters
+    ----------
+    lag_times_ps : ndarray, shape (n,)
+        Lags.
+    per_species : mapping of str to ndarray, shape (n,)
+        ⟨v(0)·v(t)⟩ over ⟨v²⟩.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+    """
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0.0, color="#bbbbbb", lw=0.8)
+    for number, (name, values) in enumerate(per_species.items()):
+        axes.plot(lag_times_ps, values, color=COLOURS[number % len(COLOURS)], lw=1.4, label=name)
+    axes.set_xlim(0, float(np.max(lag_times_ps)))
+    axes.set_xlabel("lag time (ps)")
+    axes.set_ylabel("velocity autocorrelation / ⟨v²⟩")
+    axes.legend(frameon=False)
+    return figure

@@ -13,10 +13,12 @@ from sse_screen.documents.configurational_free_energy import ConfigurationalFree
 from sse_screen.documents.configurational_free_energy_parts import ConfigurationEnergy
 from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
+from sse_screen.documents.jump_barrier import JumpBarrierDoc
 from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
 from sse_screen.documents.potential import PotentialDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
+from sse_screen.documents.site_network_parts import JumpRateSummary, rate_quantity
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.documents.survey import SurveyCrystal
 from sse_screen.documents.training import (
@@ -32,6 +34,7 @@ from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDo
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.thermodynamics.composition_space import HullEntry
 from sse_screen.thermodynamics.vibrations import from_density
+from sse_screen.transport.jump_statistics import rate_estimate
 
 POTENTIAL = PotentialIdentity(name="chgnet", code="chgnet", code_version="0.4.2", weights_sha256="a" * 64)
 AXES = np.concatenate([np.eye(3), -np.eye(3)])
@@ -191,6 +194,27 @@ def discrete(frequency_THz):
 @lru_cache
 def site_network(store=None) -> SiteNetworkDoc:
     return SiteNetworkDoc.from_trajectories([output()], [walk()], store=store)
+
+
+def jump_barrier() -> JumpBarrierDoc:
+    """Rates of two kinds of jumps at three temperatures, one without a jump of the rarer kind."""
+    first = site_network()
+    networks = []
+    for kelvin, counts in ((500.0, (20, 0)), (700.0, (90, 7)), (900.0, (200, 40))):
+        kinds = zip((("1a", "1a"), ("1a", "i-1b")), counts, strict=True)
+        rates = [
+            JumpRateSummary(
+                origin=origin,
+                destination=destination,
+                count=count,
+                exposure_ps=100.0,
+                rate=rate_quantity(rate_estimate(count, 100.0), 0.95),
+                mean_length_A=3.0 if count else None,
+            )
+            for (origin, destination), count in kinds
+        ]
+        networks.append(first.model_copy(update={"temperature_K": kelvin, "rates": rates}))
+    return JumpBarrierDoc.from_networks(networks)
 
 
 def refused_network() -> SiteNetworkDoc:

@@ -33,6 +33,7 @@ def served(database, mongo_settings):
         *made.free_energies("q" * 64),
         *made.free_energies(),
         made.site_network(store),
+        made.jump_barrier(),
         made.structure_function(),
         made.vibrational_free_energy(),
         *made.candidates(),
@@ -102,6 +103,25 @@ def test_free_energies_of_all_temperatures_are_in_one_figure(served):
     np.testing.assert_allclose(
         entropy["y"], [1e3 * d.configurational_entropy_term_eV_per_atom for d in documents]
     )
+
+
+def test_rates_have_lines_and_a_temperature_without_a_jump_is_a_limit(served):
+    client, ids = served
+    content = as_plotly(client.get(path_of("jump_barrier", ids["jump_barrier"]), params={"format": "json"}))
+    barriers = made.jump_barrier()
+    frequent, rare = barriers.kinds
+    limit = rare.rates[0]
+    assert limit.count == 0
+    shown = [
+        (x, y)
+        for trace in content["data"]
+        for x, y in zip(trace["x"], trace["y"], strict=True)
+        if x is not None and y is not None
+    ]
+    assert any(np.allclose(point, (2.0, limit.rate.upper)) for point in shown)
+    for point in (*frequent.rates, *rare.rates[1:]):
+        assert any(np.allclose(p, (1000 / point.temperature_K, point.rate.value)) for p in shown)
+    assert content["layout"]["yaxis"]["type"] == "log"
 
 
 def test_network_has_all_sites_and_jumps(served):

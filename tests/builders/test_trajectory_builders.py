@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.units import kB
 from builder_outputs import as_stored, molecular_dynamics
 from pymatgen.core import Lattice, Structure
 
+from sse_screen.builders.jump_barrier import JumpBarrierBuilder
 from sse_screen.builders.run import run_builder
 from sse_screen.builders.site_network import SiteNetworkBuilder
 from sse_screen.builders.structure_function import StructureFunctionBuilder
 from sse_screen.database.blobs import BlobStore
 from sse_screen.database.indexes import derived_indexes, verify_indexes
 from sse_screen.database.served import served_collection
+from sse_screen.documents.jump_barrier import JumpBarrierDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.dynamics.trajectory import Trajectory
@@ -154,7 +157,42 @@ def test_what_is_wrong_with_the_parameters_is_a_failure(database):
     assert "site radii need 0 < inner" in error
 
 
-@pytest.mark.parametrize("name", ["site_network", "structure_function"])
+@pytest.mark.parametrize("name", ["site_network", "structure_function", "jump_barrier"])
 def test_indexes_are_there_after_a_build(database, name):
     build()
+    run_builder(JumpBarrierBuilder())
     assert verify_indexes(database, {name: derived_indexes(served_collection(name))}) == []
+
+
+def test_barriers_are_built_from_the_networks_of_all_temperatures(database):
+    def rate(temperature_K):
+        return 40.0 * np.exp(-0.2 / (kB * temperature_K))
+
+    for number, temperature in enumerate((600.0, 800.0, 1000.0)):
+        trajectory = walk(number, rate_per_ps=rate(temperature), velocities=False)
+        store(database, f"u{number}", trajectory, temperature_K=temperature)
+    assert run_builder(SiteNetworkBuilder()).built == 3
+    assert run_builder(JumpBarrierBuilder()).built == 1
+    assert run_builder(JumpBarrierBuilder()).built == 0
+    (found,) = database.jump_barrier.find({}, {"_id": 0})
+    barriers = JumpBarrierDoc.model_validate(found)
+    assert barriers.barrier.lower < 0.2 < barriers.barrier.upper
+    assert barriers.n_temperatures == 3
+    networks = {network["id"] for network in database.site_network.find()}
+    assert {reference.id for reference in barriers.inputs} == networks
+    # Another replica changes a network and with it the barriers.
+    store(database, "u3", walk(3, rate_per_ps=rate(600.0), velocities=False), seed=2, temperature_K=600.0)
+    assert [run_builder(builder()).built for builder in (SiteNetworkBuilder, JumpBarrierBuilder)] == [1, 1]
+    again = JumpBarrierDoc.model_validate(database.jump_barrier.find_one({}, {"_id": 0}))
+    assert again.id == barriers.id
+    assert again.n_jumps > barriers.n_jumps
+
+
+def test_one_temperature_is_a_refused_barrier_and_no_failure(database):
+    store(database, "u1", walk(1, velocities=False))
+    run_builder(SiteNetworkBuilder())
+    report = run_builder(JumpBarrierBuilder())
+    assert (report.built, report.failures) == (1, {})
+    found = database.jump_barrier.find_one()
+    assert found["verdict"] == "refused"
+    assert "a barrier needs two" in found["reasons"][0]

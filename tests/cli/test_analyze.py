@@ -63,6 +63,25 @@ def test_segments_of_a_run_are_joined(runs, tmp_path):
         invoke("analyze", *files, *options)
 
 
+def test_a_time_step_besides_the_times_in_the_file_is_a_warning_or_refused(runs):
+    options = ("--mobile-ion", "Li", "--time-step-fs")
+    table = invoke("analyze", runs[600], *options, 2).stdout
+    assert "warning: 600.npz holds the time of every frame, 100 fs apart, which is used" in table.replace(
+        "\n", " "
+    )
+    with pytest.raises(InputError, match="--time-step-fs 3 contradicts"):
+        invoke("analyze", runs[600], *options, 3)
+
+
+def test_a_haven_ratio_that_is_not_resolved_is_an_interval_alone(runs):
+    arguments = ("analyze", runs[600], "--mobile-ion", "Li", "--temperature-K", 600)
+    ratio = json.loads(invoke(*arguments, "--json").stdout)["haven_ratio"]
+    assert (ratio["verdict"], ratio["value"]) == ("unresolved", None)
+    assert 0 < ratio["lower"] < ratio["upper"]
+    row = next(line for line in invoke(*arguments).stdout.splitlines() if "Haven" in line)
+    assert f"{ratio['lower']:.3g} to {ratio['upper']:.3g}" in row
+
+
 def test_a_two_frame_file_has_a_verdict(tmp_path):
     generator = np.random.default_rng(0)
     short = as_trajectory(np.zeros((2, 4, 3)), 0.1, generator)

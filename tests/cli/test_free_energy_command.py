@@ -129,3 +129,13 @@ def test_bad_input_is_refused_by_name(run, text, options, message):
     result = run(text, *options, "--json")
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+def test_distribution_of_the_energies_is_drawn(run, tmp_path):
+    plot = tmp_path / "p.png"
+    assert run(LATTICE_GAS, "--temperatures-K", "300,1500", "--plot", str(plot)).exit_code == 0
+    assert plot.stat().st_size > 10_000
+    same = "energy_eV_per_cell\n1.0\n1.0\n"
+    refused = run(same, "--temperatures-K", "300", "--plot", str(plot))
+    assert isinstance(refused.exception, InputError)
+    assert "the same energy" in str(refused.exception)

@@ -81,7 +81,9 @@ def test_structure_functions(run, tmp_path):
     )  # fmt: skip
     pairs = {(p["centre"], p["neighbour"]): p for p in json.loads(result.stdout)["pair_distributions"]}
     assert pairs[("Li", "S")]["coordination_number"] == pytest.approx(8.0, abs=0.3)
-    assert {path.name for path in tmp_path.iterdir()} == {"pair_distributions.png", "spectrum.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "pair_distributions.png", "spectrum.png", "velocity_autocorrelation.png",
+    }  # fmt: skip
     table = invoke("structure", run / "run.npz", "--temperature-K", 600, "--maximum-radius-A", 4)
     assert "Coordination" in table.stdout
     assert "mean frequency" in table.stdout

@@ -8,8 +8,9 @@ from ase.units import kB
 from pymatgen.core import Lattice, Structure
 
 from sse_screen.documents.base import PotentialIdentity
+from sse_screen.documents.jump_barrier import JumpBarriers
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
-from sse_screen.documents.site_network import SiteNetwork, SiteNetworkDoc, jump_barriers
+from sse_screen.documents.site_network import SiteNetwork, SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc, StructureFunctions
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
@@ -103,6 +104,7 @@ def test_network_density_and_volumes(network: SiteNetworkDoc) -> None:
     assert network.graph_order_parameter_cubed == pytest.approx(network.graph_order_parameter**3)
     assert network.density.grid == [45, 45, 45]
     assert network.density.isosurface_per_A3 == 1e-4
+    assert 0.95 < network.density.isosurface_share < 1.0
     (kind,) = network.site_types
     # Spheres of S2- (1.70 Å) 3 Å apart share three lenses a cell.
     lens = np.pi * (4 * 1.7 + 3) * (2 * 1.7 - 3) ** 2 / 12
@@ -171,16 +173,32 @@ def test_barrier_of_rates_at_several_temperatures_with_a_frozen_one() -> None:
     for seed, temperature in enumerate((500.0, 700.0, 900.0)):
         analysis = analyse_sites([walk(rate(temperature), seed=seed)], "Li", structure=parent())
         networks.append(SiteNetwork.of(analysis, "Li", temperature))
-    (barrier,) = jump_barriers(networks)
-    assert (barrier.origin, barrier.destination) == ("1a", "1a")
-    assert barrier.counts[0] == 0
-    assert barrier.barrier.lower < 0.2 < barrier.barrier.upper
-    assert barrier.barrier.upper - barrier.barrier.lower < 0.04
-    assert barrier.attempt_frequency_THz == pytest.approx(20.0, rel=0.4)
-    only_hot, *_ = jump_barriers([networks[0], networks[3]])
-    assert only_hot.barrier.verdict == "unresolved"
-    assert only_hot.barrier.upper is None
-    assert only_hot.barrier.lower is not None
+    found = JumpBarriers.of(networks)
+    (kind,) = found.kinds
+    assert (kind.origin, kind.destination) == ("1a", "1a")
+    assert kind.rates[0].count == 0
+    assert kind.rates[0].rate.verdict == "upper_limit"
+    assert kind.barrier.lower < 0.2 < kind.barrier.upper
+    assert kind.barrier.upper - kind.barrier.lower < 0.04
+    assert kind.attempt_frequency.lower < 20.0 < kind.attempt_frequency.upper
+    assert kind.mean_length_A == pytest.approx(3.0)
+    assert (found.barrier, found.verdict) == (kind.barrier, "ok")
+    assert (found.formula, found.mobile_ion, found.n_temperatures) == ("LiS", "Li", 4)
+    only_hot = JumpBarriers.of([networks[0], networks[3]]).barrier
+    assert (only_hot.value, only_hot.upper, only_hot.verdict) == (None, None, "unresolved")
+    assert only_hot.lower > 0
+    assert JumpBarriers.model_validate_json(found.model_dump_json()) == found
+
+
+def test_an_isosurface_of_a_share_of_the_ions() -> None:
+    document = SiteNetworkDoc.from_trajectories([output()], [walk(0.5)], isosurface_share=0.5)
+    assert document.density.isosurface_share == pytest.approx(0.5, abs=0.02)
+    # Half of a Gaussian of 0.15 Å, smoothed by 0.25 Å, lies within 1.538 widths.
+    width = np.hypot(0.15, 0.25)
+    volume = 27 * 4 / 3 * np.pi * (1.538 * width) ** 3
+    assert document.density.isosurface_volume_A3 == pytest.approx(volume, rel=0.15)
+    with pytest.raises(InputError, match="fraction"):
+        SiteNetworkDoc.from_trajectories([output()], [walk(0.5)], isosurface_share=1.5)
 
 
 def test_radii_of_the_state_machine_and_of_the_ions_are_parameters() -> None:
@@ -208,6 +226,12 @@ def test_structure_functions_of_the_walk() -> None:
     assert np.isclose(document.frequencies_THz[1], 0.25)
     modes = [np.trapezoid(part.dos, document.frequencies_THz) for part in document.spectrum]
     assert sum(modes) == pytest.approx(3 * 54, rel=0.01)
+    # White noise forgets its velocity within a frame.
+    assert document.lag_times_ps[:3] == [0.0, 0.1, 0.2]
+    assert document.lag_times_ps[-1] == 2.0
+    for part in document.spectrum:
+        assert part.velocity_autocorrelation[0] == 1.0
+        assert np.abs(part.velocity_autocorrelation[1:]).max() < 0.05
     assert any("folded back" in text for text in document.warnings)
     assert any("thermostat" in text for text in document.warnings)
     assert StructureFunctionDoc.model_validate_json(document.model_dump_json()) == document

@@ -36,6 +36,7 @@ def content(**changes) -> ReportContent:
         "free_energies": made.free_energies(),
         "worker_time": None,
         "networks": [made.site_network(store)],
+        "barriers": [made.jump_barrier()],
         "read_blob": BLOBS.__getitem__,
         "functions": [made.structure_function()],
     }
@@ -65,9 +66,11 @@ def test_all_figures_are_shown_and_exist(full):
         "free_energy",
         "hull",
         "jump_network",
+        "jump_rates",
         "msd",
         "rdf",
         "spectrum",
+        "velocity_autocorrelation",
     ]
     for name in re.findall(r'src="(figures/[^"]+)"', page):
         assert (folder / name).read_text(encoding="utf-8").rstrip().endswith("</svg>")
@@ -80,6 +83,16 @@ def test_the_table_of_networks_says_what_was_found(full):
     assert row is not None
     assert f"<td>{network.n_jumps}</td>" in row.group()
     assert "3 directions" in row.group()
+
+
+def test_the_table_of_barriers_has_a_line_for_every_kind_of_jump(full):
+    _, page, _ = full
+    barriers = made.jump_barrier()
+    for kind in barriers.kinds:
+        row = re.search(rf"<tr><td>{kind.origin} → {kind.destination}</td>.*?</tr>", page, re.DOTALL).group()
+        assert f"<td>{kind.count}</td>" in row
+        assert f"{kind.barrier.value:.2f} [" in row
+    assert "Jump barriers from 3 temperatures" in page
 
 
 def test_one_free_energy_figure_for_each_set_that_differs_in_temperature_alone(tmp_path):
@@ -102,7 +115,7 @@ def test_a_refused_network_has_its_reason_and_no_figure(tmp_path):
 
 def test_networks_of_another_material_are_not_shown(tmp_path):
     other = made.site_network().model_copy(update={"material_id": "other"})
-    _, figures = written(tmp_path, networks=[other], functions=[], free_energies=[], hulls=[])
+    _, figures = written(tmp_path, networks=[other], barriers=[], functions=[], free_energies=[], hulls=[])
     assert figures == ["arrhenius", "msd"]
 
 

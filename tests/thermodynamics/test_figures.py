@@ -14,7 +14,7 @@ from sse_screen.thermodynamics.figures import (
     ternary_hull_figure,
 )
 from sse_screen.thermodynamics.hull import HullError
-from sse_screen.thermodynamics.partition_function import configurational_free_energy
+from sse_screen.thermodynamics.partition_function import configurational_free_energy, energy_histogram
 from sse_screen.thermodynamics.sampling_error import convergence_with_sample_size
 
 FORMULAS = ["Li", "P", "S", "Li2S", "P2S5", "Li3PS4", "Li3PS4", "Li7PS6", "Li4P2S6"]
@@ -58,10 +58,13 @@ def test_wrong_number_of_components_is_refused():
 def test_distribution_convergence_and_density_of_states():
     rng = np.random.default_rng(0)
     energies = rng.normal(0.0, 0.1, 500)
-    probabilities = {
-        t: configurational_free_energy(energies, t, atoms_per_cell=20).probabilities for t in (300.0, 1500.0)
-    }
-    assert rendered(energy_distribution_figure(energies / 20, probabilities))
+    sums = [configurational_free_energy(energies, t, atoms_per_cell=20) for t in (300.0, 1500.0)]
+    histograms = {found.temperature_K: energy_histogram(energies, found) for found in sums}
+    figure = energy_distribution_figure(histograms)
+    assert rendered(figure)
+    for line in figure.axes[0].lines:
+        x, y = line.get_data()
+        assert np.trapezoid(y, x) == pytest.approx(1.0)
     convergence = convergence_with_sample_size(energies, 600.0, atoms_per_cell=20, rng=rng)
     assert rendered(convergence_figure(convergence, 600.0))
     frequencies = np.linspace(0, 30, 301)

@@ -1,18 +1,14 @@
-"""Residence times, rates, correlation factor and barriers against exact values and known walks."""
+"""Residence times, rates and correlation factor against exact values and known walks."""
 
 import numpy as np
 import pytest
-from ase.units import kB
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from sse_screen.exceptions import InputError
 from sse_screen.transport.jump_statistics import (
     Estimate,
     back_jump_fraction,
-    barrier_from_rate,
-    barrier_from_rates,
     binomial_interval,
     correlation_factor,
     jump_rates,
@@ -230,62 +226,6 @@ def test_too_few_jumps_give_no_factor() -> None:
     assert correlation_factor(hand_made([0, 1], [[1.0, 0, 0]] * 2, [1, 2]))[0].value is None
     single, _ = correlation_factor(hand_made([0, 0], [[1.0, 0, 0]] * 2, [1, 2]))
     assert single.upper == np.inf
-
-
-def expected_counts(barrier_eV: float, temperatures: np.ndarray, exposure_ps: float) -> np.ndarray:
-    return exposure_ps * 5.0 * np.exp(-barrier_eV / (kB * temperatures))
-
-
-def test_barrier_of_exact_rates_is_exact() -> None:
-    temperatures = np.array([600.0, 800.0, 1000.0])
-    counts = expected_counts(0.25, temperatures, 1e8)
-    barrier, attempt = barrier_from_rates(temperatures, np.rint(counts).astype(int), np.full(3, 1e8))
-    assert barrier.value == pytest.approx(0.25, abs=1e-5)
-    assert attempt == pytest.approx(5.0, rel=1e-4)
-    assert barrier.lower < 0.25 < barrier.upper
-
-
-def test_barrier_intervals_cover_with_few_counts_and_zeros() -> None:
-    rng = np.random.default_rng(8)
-    temperatures = np.array([500.0, 700.0, 900.0, 1100.0])
-    mean = expected_counts(0.4, temperatures, 500.0)
-    assert mean[0] < 0.5
-    covered = [
-        estimate.lower <= 0.4 <= estimate.upper
-        for estimate, _ in (
-            barrier_from_rates(temperatures, rng.poisson(mean), np.full(4, 500.0)) for _ in range(300)
-        )
-    ]
-    assert 0.92 <= np.mean(covered) <= 0.985
-
-
-def test_jumps_at_one_temperature_alone_bound_the_barrier_on_one_side() -> None:
-    temperatures, exposure = np.array([600.0, 900.0]), np.full(2, 1000.0)
-    barrier, attempt = barrier_from_rates(temperatures, np.array([0, 20]), exposure)
-    assert barrier.value is None
-    assert attempt is None
-    assert 0 < barrier.lower < np.inf
-    assert barrier.upper == np.inf
-    # At the bound the likelihood of 20 of 20 jumps at the high temperature has fallen by 1.92.
-    ratio = np.exp(-barrier.lower / kB * (1 / 600 - 1 / 900))
-    assert 20 * np.log1p(ratio) == pytest.approx(1.9207, abs=1e-3)
-    falling, _ = barrier_from_rates(temperatures, np.array([20, 0]), exposure)
-    assert falling.lower == -np.inf
-    assert falling.upper == pytest.approx(-barrier.lower)
-    assert barrier_from_rates(temperatures, np.array([0, 0]), exposure)[0] == Estimate(None, -np.inf, np.inf)
-    with pytest.raises(InputError, match="two or more"):
-        barrier_from_rates(np.array([600.0, 600.0]), np.array([1, 2]), exposure)
-
-
-def test_barrier_from_one_rate() -> None:
-    barrier = barrier_from_rate(rate_estimate(100, 1000.0), 600.0, 5.0)
-    assert barrier.value == pytest.approx(kB * 600 * np.log(50))
-    assert barrier.lower < (barrier.value or 0) < barrier.upper < np.inf
-    none_seen = barrier_from_rate(rate_estimate(0, 1000.0), 600.0, 5.0)
-    assert none_seen.value is None
-    assert none_seen.lower == pytest.approx(kB * 600 * np.log(5000 / 3.6888794541))
-    assert none_seen.upper == np.inf
-    assert barrier_from_rate(rate_estimate(0, 0.0), 600.0, 5.0).lower == -np.inf
 
 
 def test_visits_is_sized() -> None:

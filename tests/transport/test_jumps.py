@@ -16,7 +16,6 @@ from sse_screen.transport.jumps import (
     jumps_between,
     pool_visits,
     site_occupancies,
-    smallest_jump_distance,
     unwrap_fractional,
 )
 from sse_screen.transport.sites import SiteSet
@@ -138,7 +137,6 @@ def test_replicas_are_pooled_without_joining_their_ions() -> None:
 def test_default_radii_never_overlap_and_bad_ones_are_refused() -> None:
     assert default_radii(ROW) == SiteRadii(0.6, 1.0)
     assert default_radii(cubic_sites(spacing_A=5.0)) == SiteRadii(1.0, 1.6)
-    assert smallest_jump_distance(ROW) == pytest.approx(2.0)
     with pytest.raises(InputError, match="inner"):
         SiteRadii(1.0, 0.5)
 

@@ -9,7 +9,6 @@ from sse_screen.transport.site_volumes import (
     accessible_site_volumes,
     hull_volume,
     static_site_volumes,
-    type_means,
 )
 from sse_screen.transport.sites import SiteSet
 
@@ -68,10 +67,3 @@ def test_accessible_volumes_are_those_of_the_boxes() -> None:
     assert (inner.volumes_A3[:2] < 0.6 * accessible.volumes_A3[:2]).all()
     with pytest.raises(InputError, match="share"):
         accessible_site_volumes(positions, visits, nearest, sites, share=0.0)
-
-
-def test_means_by_type() -> None:
-    sites = SiteSet(np.zeros((3, 3)), np.eye(3), ("a", "b", "b"))
-    values = np.array([1.0, 2.0, 4.0])
-    assert type_means(values, sites) == {"a": 1.0, "b": 3.0}
-    assert type_means(values, sites, np.array([False, True, False])) == {"b": 2.0}

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from ase import units
 
-from sse_screen.dynamics.readers.frames import Frame, ReaderError, ReadOptions, assemble, time_step
+from sse_screen.dynamics.readers.frames import (
+    Frame,
+    ReaderError,
+    ReadOptions,
+    assemble,
+    steps_between_frames,
+    time_step,
+)
 from sse_screen.dynamics.trajectory import Trajectory
 
 
@@ -29,10 +36,11 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         with TrajectoryReader(str(path)) as file:
             described = file.description if isinstance(file.description, dict) else {}
             recorded = _recorded_step(described)
-            step_fs = time_step(options, path, recorded)
-            interval = options.steps_per_frame or int(described.get("interval", 1) or 1)
+            notes: list[str] = []
+            step_fs = time_step(options, path, recorded, notes)
+            step_fs *= steps_between_frames(options, path, described.get("interval"), notes)
             frames = _frames(file, options)
-            return assemble(frames, path, step_fs * interval, bool(options.unwrapped), options)
+            return assemble(frames, path, step_fs, bool(options.unwrapped), options, notes)
     except InvalidULMFileError as error:
         raise ReaderError(f"{path}: not an ASE trajectory ({error})") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions
+from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions, steps_between_frames, time_step
 from sse_screen.dynamics.trajectory import Trajectory
 
 
@@ -32,10 +32,9 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     fractional = np.array([site["abc"] for site in structure["sites"]], dtype=float)
     displacements = np.array(content["displacements"], dtype=float).transpose(1, 0, 2)
     n_frames = len(displacements)
-    recorded = float(content["time_step"]) * float(content["step_skip"])
-    step_fs = recorded
-    if options.time_step_fs is not None:
-        step_fs = options.time_step_fs * (options.steps_per_frame or float(content["step_skip"]))
+    notes: list[str] = []
+    step_fs = time_step(options, path, float(content["time_step"]), notes)
+    step_fs *= steps_between_frames(options, path, float(content["step_skip"]), notes)
     cells: Any = cell
     if content.get("lattices") is not None and len(content["lattices"]) == n_frames:
         cells = np.array(content["lattices"], dtype=float)
@@ -47,6 +46,7 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         times_ps=np.arange(n_frames) * step_fs / 1000,
         unwrapped=True,
         temperatures_K=None if temperature is None else np.full(n_frames, temperature),
+        notes=tuple(notes),
     )
     return trajectory[options.start : options.stop : options.stride]
 

@@ -13,6 +13,9 @@ from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError, concaten
 
 FloatArray = NDArray[np.float64]
 
+# Times written with few digits differ by this part of them.
+_SAME_TIME = 1e-3
+
 
 class ReaderError(TrajectoryError):
     """A file does not hold what its format promises, or an option that it needs was not given."""
@@ -131,8 +134,10 @@ def take_lines(file: Iterable[str], count: int, where: str) -> list[str]:
     return lines
 
 
-def time_step(options: ReadOptions, path: Path, recorded_fs: float | None = None) -> float:
-    """Return the time step in fs: the given one, else the recorded one.
+def time_step(
+    options: ReadOptions, path: Path, recorded_fs: float | None = None, notes: list[str] | None = None
+) -> float:
+    """Return the time step in fs: the given one, else the recorded one; `notes` gets where they disagree.
 
     Raises
     ------
@@ -144,7 +149,61 @@ def time_step(options: ReadOptions, path: Path, recorded_fs: float | None = None
         raise ReaderError(f"{path}: the file does not say its time step; give it (--time-step-fs)")
     if not step > 0:
         raise ReaderError(f"{path}: time step {step} fs is not positive")
+    if notes is not None and recorded_fs is not None and _differ(step, recorded_fs):
+        notes.append(
+            f"{path.name} says a time step of {recorded_fs:g} fs; --time-step-fs {step:g} is used instead"
+        )
     return float(step)
+
+
+def steps_between_frames(options: ReadOptions, path: Path, recorded: float | None, notes: list[str]) -> float:
+    """Return the steps between frames: the given ones, else the recorded ones, else 1; `notes` as above."""
+    if options.steps_per_frame is None:
+        return recorded or 1
+    if recorded is not None and _differ(options.steps_per_frame, recorded):
+        notes.append(
+            f"{path.name} says {recorded:g} steps between frames; --steps-per-frame "
+            f"{options.steps_per_frame} is used instead"
+        )
+    return options.steps_per_frame
+
+
+def with_own_times(trajectory: Trajectory, path: Path, options: ReadOptions) -> Trajectory:
+    """Return a trajectory whose file holds the time of every frame, before a stride is taken.
+
+    These times are used whatever the options say: a time step of which the frames are whole multiples apart
+    is noted with both values.
+
+    Raises
+    ------
+    ReaderError
+        If the options contradict the times.
+    """
+    step = options.time_step_fs
+    if step is None or trajectory.n_frames < 2:
+        return trajectory
+    interval_fs = 1000 * float(np.median(np.diff(trajectory.times_ps)))
+    if not _differ(step * (options.steps_per_frame or 1), interval_fs):
+        return trajectory
+    steps = round(interval_fs / step)
+    given = f"--time-step-fs {step:g}"
+    if options.steps_per_frame is not None:
+        given += f" and --steps-per-frame {options.steps_per_frame}"
+    if options.steps_per_frame is not None or steps < 1 or _differ(steps * step, interval_fs):
+        raise ReaderError(
+            f"{path}: its frames are {interval_fs:g} fs apart by the times in the file, which {given} "
+            "contradicts; leave that out"
+        )
+    note = (
+        f"{path.name} holds the time of every frame, {interval_fs:g} fs apart, which is used; {given} "
+        f"changes nothing ({steps} steps between frames)"
+    )
+    return replace(trajectory, notes=(*trajectory.notes, note))
+
+
+def _differ(one: float, other: float) -> bool:
+    """Return True if two times or numbers of steps are not the same within rounding."""
+    return abs(one - other) > _SAME_TIME * abs(other)
 
 
 def broken_off(path: Path, index: int) -> str:

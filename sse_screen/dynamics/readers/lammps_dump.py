@@ -43,7 +43,8 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     Raises
     ------
     ReaderError
-        If a frame is broken, a type has no element, or no time step was given.
+        If a frame is broken, a type has no element, no time step was given, or the steps between frames are
+        given and contradict the file.
     """
     step_fs = time_step(options, path)
     notes: list[str] = []
@@ -52,7 +53,20 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     unwrapped = bool(frames) and all(flag for _, flag in frames)
     if options.unwrapped is not None:
         unwrapped = options.unwrapped
+    _check_steps([frame.step for frame, _ in frames], path, options)
     return assemble((frame for frame, _ in frames), path, step_fs, unwrapped, options, notes)
+
+
+def _check_steps(steps: list[float], path: Path, options: ReadOptions) -> None:
+    """Refuse steps between frames that contradict the TIMESTEPs in the file, which are used."""
+    if options.steps_per_frame is None or len(steps) < 2:
+        return
+    apart = float(np.median(np.diff(steps))) / options.stride
+    if apart > 0 and apart != options.steps_per_frame:
+        raise ReaderError(
+            f"{path}: its frames are {apart:g} steps apart by the TIMESTEPs in the file, which "
+            f"--steps-per-frame {options.steps_per_frame} contradicts; leave that out"
+        )
 
 
 def _frames(

@@ -7,7 +7,7 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
-from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions, time_step
+from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions, time_step, with_own_times
 from sse_screen.dynamics.trajectory import Trajectory
 
 _NAMES = {
@@ -26,11 +26,11 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     Raises
     ------
     ReaderError
-        If an array is missing, or there are neither times nor a time step.
+        If an array is missing, there are neither times nor a time step, or these contradict one another.
     """
     with np.load(path, allow_pickle=False) as archive:
         if "format" in archive.files:
-            return _chosen(Trajectory.load(path), options)
+            return _chosen(with_own_times(Trajectory.load(path), path, options), options)
         found = {
             key: next((archive[name] for name in names if name in archive.files), None)
             for key, names in _NAMES.items()
@@ -60,6 +60,8 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         velocities=_velocities(extra, species),
         potential_energies_eV=extra.get("energy"),
     )
+    if "times_ps" in extra:
+        trajectory = with_own_times(trajectory, path, options)
     return _chosen(trajectory, options)
 
 
@@ -69,11 +71,12 @@ def read_platform(path: Path, options: ReadOptions) -> Trajectory:
     Raises
     ------
     InputError
-        If it is not such a file.
+        If it is not such a file, or a time step was given that contradicts its times.
     """
     from sse_screen.dynamics.trajectory_file import read_trajectory_file
 
-    return read_trajectory_file(path, options.start, options.stop)[:: options.stride]
+    trajectory = read_trajectory_file(path, options.start, options.stop)
+    return with_own_times(trajectory, path, options)[:: options.stride]
 
 
 def _velocities(extra: dict[str, Any], species: tuple[str, ...]) -> Any:

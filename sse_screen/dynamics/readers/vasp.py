@@ -17,6 +17,7 @@ from sse_screen.dynamics.readers.frames import (
     broken_off,
     numbers,
     open_text,
+    steps_between_frames,
     take_lines,
     time_step,
 )
@@ -102,8 +103,8 @@ def read_vasprun(path: Path, options: ReadOptions) -> Trajectory:
     notes: list[str] = []
     with opener(path, "rb") as file:
         frames = list(_vasprun_frames(file, path, options, found, notes))
-    step_fs = time_step(options, path, found.get("POTIM"))
-    step_fs *= options.steps_per_frame or int(found.get("NBLOCK", 1))
+    step_fs = time_step(options, path, found.get("POTIM"), notes)
+    step_fs *= steps_between_frames(options, path, found.get("NBLOCK"), notes)
     return assemble(iter(frames), path, step_fs, False, options, notes)
 
 

@@ -280,3 +280,73 @@ def test_missing_file_time_step_and_unknown_format(tmp_path):
         guess_format(Path("trajectory.bin"))
     with pytest.raises(ReaderError, match="stride"):
         read_trajectory(path, options=ReadOptions(time_step_fs=1, stride=0))
+
+
+def own_times(path, interval_ps=0.02):
+    generator = np.random.default_rng(0)
+    run = Trajectory(
+        generator.random((6, 2, 3)), np.eye(3) * 9, ("Li", "S"), interval_ps * np.arange(6), unwrapped=True
+    )
+    if path.suffix == ".h5":
+        write_trajectory_file(path, [run])
+    else:
+        run.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["own.npz", "own.h5", "foreign.npz"])
+def test_times_in_the_file_are_used_and_a_time_step_that_says_otherwise_is_noted_or_refused(tmp_path, name):
+    path = own_times(tmp_path / name)
+    if name == "foreign.npz":
+        held = Trajectory.load(path)
+        np.savez(
+            path, positions=held.positions, cell=held.cells[0], species=held.species, times_ps=held.times_ps
+        )
+    for options in (
+        ReadOptions(),
+        ReadOptions(time_step_fs=20),
+        ReadOptions(time_step_fs=2, steps_per_frame=10),
+    ):
+        assert read_trajectory(path, options=options).notes == ()
+    read = read_trajectory(path, options=ReadOptions(time_step_fs=2, stride=2))
+    assert read.time_step_ps == pytest.approx(0.04)
+    (note,) = read.notes
+    assert "20 fs apart, which is used" in note
+    assert "--time-step-fs 2 changes nothing (10 steps between frames)" in note
+    with pytest.raises(ReaderError, match=r"20 fs apart .*--time-step-fs 3 contradicts"):
+        read_trajectory(path, options=ReadOptions(time_step_fs=3))
+    with pytest.raises(ReaderError, match="--time-step-fs 2 and --steps-per-frame 5 contradicts"):
+        read_trajectory(path, options=ReadOptions(time_step_fs=2, steps_per_frame=5))
+
+
+def test_a_time_step_that_a_file_records_otherwise_is_used_and_noted(tmp_path):
+    path = tmp_path / "vasprun.xml"
+    path.write_text(VASPRUN + "".join(STEP.format(x=0.1 * i) for i in range(4)) + "</modeling>")
+    assert read_trajectory(path, options=ReadOptions(time_step_fs=2, steps_per_frame=5)).notes == ()
+    read = read_trajectory(path, options=ReadOptions(time_step_fs=1, steps_per_frame=10))
+    assert read.time_step_ps == pytest.approx(0.01)
+    assert read.notes == (
+        "vasprun.xml says a time step of 2 fs; --time-step-fs 1 is used instead",
+        "vasprun.xml says 5 steps between frames; --steps-per-frame 10 is used instead",
+    )
+    dumped = tmp_path / "run.dump"
+    dumped.write_text(dump("id type xu yu zu", "2 2 5 5 5\n1 1 {x} 2 3"))
+    types = {1: "Li", 2: "S"}
+    for stride in (1, 2):
+        options = ReadOptions(time_step_fs=1, steps_per_frame=50, type_map=types, stride=stride)
+        assert read_trajectory(dumped, options=options).time_step_ps == pytest.approx(0.05 * stride)
+    with pytest.raises(
+        ReaderError, match=r"50 steps apart by the TIMESTEPs .*--steps-per-frame 5 contradicts"
+    ):
+        read_trajectory(dumped, options=ReadOptions(time_step_fs=1, steps_per_frame=5, type_map=types))
+
+
+@pytest.mark.skipif(REFERENCE is None, reason="../shared/reference is not there")
+def test_the_time_step_of_a_diffusion_analyzer_is_compared_too():
+    path = REFERENCE / "LGPS_600K_DiffusionAnalyzer.json"
+    read = read_trajectory(path, options=ReadOptions(time_step_fs=1, steps_per_frame=20))
+    assert read.time_step_ps == pytest.approx(0.02)
+    assert [note.split("; ")[1] for note in read.notes] == [
+        "--time-step-fs 1 is used instead",
+        "--steps-per-frame 20 is used instead",
+    ]

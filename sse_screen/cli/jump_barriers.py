@@ -1,0 +1,126 @@
+"""`sse-screen jump-barriers`: barriers of jumps from site analyses at several temperatures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sse_screen.exceptions import InputError
+
+if TYPE_CHECKING:
+    from sse_screen.documents.base import Quantity
+    from sse_screen.documents.jump_barrier import JumpBarrier, JumpBarriers
+    from sse_screen.documents.site_network import SiteNetwork
+
+EPILOG = (
+    "Example: [bold]sse-screen jump-barriers 500K.json 600K.json 700K.json --plot rates.png[/bold] takes "
+    "what [bold]sse-screen sites --json[/bold] printed at each temperature, of one crystal and with the same "
+    "--structure"
+)
+
+
+def jump_barriers(
+    files: Annotated[list[Path], typer.Argument(help="JSON of sites, one a temperature or more.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw the rates into this PNG or SVG file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Barrier and attempt frequency of every kind of jump, with their intervals.
+
+    The counts themselves are fitted: a temperature without a single jump counts too and makes no infinity.
+    """
+    from sse_screen.documents.jump_barrier import JumpBarriers
+
+    networks = [_network(file) for file in files]
+    for file, network in zip(files, networks, strict=True):
+        if network.verdict == "refused":
+            typer.echo(f"warning: {file}: refused ({'; '.join(network.reasons)}), left out", err=True)
+    temperatures = {network.temperature_K for network in networks if network.verdict != "refused"}
+    if len(temperatures) < 2:
+        known = f" ({min(temperatures):g} K)" if temperatures else ""
+        raise InputError(
+            f"{', '.join(str(file) for file in files)}: sites at {len(temperatures)} temperature(s){known}; "
+            "a barrier needs two or more: run `sse-screen sites --json` on runs at other temperatures"
+        )
+    document = JumpBarriers.of(networks)
+    if plot is not None:
+        _draw(document, plot)
+    if as_json:
+        sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+    else:
+        _print(document)
+
+
+def _network(file: Path) -> SiteNetwork:
+    """Read what `sse-screen sites --json` printed."""
+    from pydantic import ValidationError
+
+    from sse_screen.documents.site_network import SiteNetwork
+
+    try:
+        return SiteNetwork.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise InputError(f"{file}: not what `sse-screen sites --json` prints ({reason})") from error
+
+
+def _draw(document: JumpBarriers, file: Path) -> None:
+    """Write the figure."""
+    from sse_screen.transport.barrier_figures import jump_rates_figure
+    from sse_screen.transport.figures import save_image
+
+    figure = jump_rates_figure(document)
+    if figure is None:
+        raise InputError(f"--plot {file}: there is nothing to draw, no jump was seen at any temperature")
+    save_image(figure, file, "--plot")
+
+
+def _print(document: JumpBarriers) -> None:
+    """Print barriers and rates as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"Jump barriers of {document.mobile_ion} in {document.formula}")
+    for column in ("jump", "count", "barrier (eV)", "95 % interval", "attempt (THz)", "95 % interval"):
+        table.add_column(column, justify="left" if column == "jump" else "right")
+    rows: list[tuple[str, int, JumpBarrier | JumpBarriers]] = [
+        (f"{kind.origin} → {kind.destination}", kind.count, kind) for kind in document.kinds
+    ]
+    if len(rows) != 1:
+        rows.append(("all together", document.n_jumps, document))
+    for name, count, found in rows:
+        barrier, attempt = found.barrier, found.attempt_frequency
+        table.add_row(name, str(count), *_cells(barrier), *_cells(attempt))
+    console.print(table)
+    table = Table(title="Rates")
+    for column in ("jump", "T (K)", "count", "rate (1/ps)", "95 % interval"):
+        table.add_column(column, justify="left" if column == "jump" else "right")
+    for kind in document.kinds:
+        for number, point in enumerate(kind.rates):
+            name = f"{kind.origin} → {kind.destination}" if number == 0 else ""
+            table.add_row(name, f"{point.temperature_K:g}", str(point.count), *_cells(point.rate))
+    if document.kinds:
+        console.print(table)
+    for name, _, found in rows:
+        for reason in found.barrier.reasons:
+            console.print(f"{name}: {found.barrier.verdict}: {reason}", highlight=False, markup=False)
+    for warning in document.warnings:
+        console.print(f"warning: {warning}", highlight=False, markup=False)
+
+
+def _cells(quantity: Quantity) -> tuple[str, str]:
+    """Write value and interval; an end that is not bounded is open."""
+    lower, upper = quantity.lower, quantity.upper
+    if quantity.verdict == "upper_limit" and upper is not None:
+        return f"< {upper:.3g}", "-"
+    value = "-" if quantity.value is None else f"{quantity.value:.3g}"
+    if upper is None:
+        return value, "-" if not lower else f"above {lower:.3g}"
+    return value, f"below {upper:.3g}" if lower is None else f"{lower:.3g} to {upper:.3g}"
