@@ -152,7 +152,7 @@ class SiteNetwork(Document):
         jumps, step_ps = analysis.jumps, analysis.time_step_ps
         back = back_jump_fraction(jumps, back_jump_time_ps / step_ps, confidence)
         factor, _ = correlation_factor(jumps, confidence=confidence)
-        counts = jump_matrix(jumps, len(analysis.sites))
+        counts = jump_matrix(jumps, len(analysis.sites)).astype(float)
         return cls(
             mobile_ion=mobile_ion,
             formula=_formula(analysis.species),

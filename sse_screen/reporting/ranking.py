@@ -121,7 +121,7 @@ def _number(value: float) -> str:
     if value != 0 and not 0.01 <= abs(value) < 10000:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}"
-    return f"{value:.2g}"
+    return f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
 
 
 COLUMNS = ("material", "E_a (eV)", "T (K)", "D (cm²/s)", "σ (S/cm)", "E_hull (meV/atom)", "flags")

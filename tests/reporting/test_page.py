@@ -91,7 +91,7 @@ def test_the_table_of_barriers_has_a_line_for_every_kind_of_jump(full):
     for kind in barriers.kinds:
         row = re.search(rf"<tr><td>{kind.origin} → {kind.destination}</td>.*?</tr>", page, re.DOTALL).group()
         assert f"<td>{kind.count}</td>" in row
-        assert f"{kind.barrier.value:.2f} [" in row
+        assert f"{kind.barrier.value:.2g} [" in row
     assert "Jump barriers from 3 temperatures" in page
 
 
