@@ -292,12 +292,23 @@ def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, con
     if "refused" in kinds:
         return Quantity(verdict="refused", **common)
     if "failed" not in kinds:
-        return estimate.model_copy(update={"verdict": "diffusive", "reasons": reasons})
+        lower = estimate.lower if fitted.ordinary else _lower_end(estimate, fitted, confidence)
+        return estimate.model_copy(update={"verdict": "diffusive", "lower": lower, "reasons": reasons})
     if any(gate.name == g.PERSISTENCE and gate.outcome == "failed" for gate in outcomes):
         # The curve still rises faster and faster: there is no upper end.
         return Quantity(verdict="unresolved", lower=estimate.lower, **common)
     upper = upper_limit(fitted, confidence)
     return Quantity(verdict="upper_limit", lower=0.0, upper=upper, **common)
+
+
+def _lower_end(estimate: Quantity, fitted: Fitted, confidence: float) -> float | None:
+    """Return the lower end that allows for only runs with enough jumps being called diffusive."""
+    scan = fitted.scan
+    if scan is None or estimate.value is None:
+        return estimate.lower
+    log_error = float(np.sqrt(scan.log_variance))
+    jumps = scan.fit.slope * fitted.statistics.ion_time_ps / fitted.hop_A**2
+    return estimate.value * g.lower_end_of_selected(jumps, log_error, confidence) / jumps
 
 
 def upper_limit(fitted: Fitted, confidence: float) -> float:

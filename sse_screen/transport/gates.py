@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import scipy.optimize
+import scipy.stats
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -88,6 +90,37 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, log_error: float, 
         effective_jumps,
     )
     return [far, many]
+
+
+def lower_end_of_selected(effective_jumps: float, log_error: float, confidence: float) -> float:
+    """Return the lower end of the interval of a number of jumps that was large enough to be reported.
+
+    Near the least number only runs whose slope is too high by chance pass `jump_gates`. Given that one did,
+    ln n is normal, cut off below c = ln 30 + 1.96 s; the lower end is the mean ν at which what was found, or
+    more, has the probability (1 − confidence)/2 of what passes: Q((x − ν)/s) / Q((c − ν)/s), Q the upper tail
+    (conditional inference after selection: Lee, Sun, Sun, Taylor, Ann. Statist. 2016, 44, 907). Far above the
+    least number it is the ordinary end. No less than x − 20 s, where a run tells nothing any more.
+
+    Parameters
+    ----------
+    effective_jumps : float
+        Number found, exp(x).
+    log_error : float
+        Standard error s of its logarithm.
+    confidence : float
+        Probability of the two-sided interval.
+    """
+    tail, found = np.log((1 - confidence) / 2), float(np.log(effective_jumps))
+    least = min(float(np.log(MINIMUM_JUMPS)) + 1.96 * log_error, found)
+
+    def excess(mean: float) -> float:
+        upper = scipy.stats.norm.logsf([(found - mean) / log_error, (least - mean) / log_error])
+        return float(upper[0] - upper[1] - tail)
+
+    furthest = found - 20 * log_error
+    if excess(furthest) > 0:
+        return float(np.exp(furthest))
+    return float(np.exp(scipy.optimize.brentq(excess, furthest, found)))
 
 
 def local_exponent(
