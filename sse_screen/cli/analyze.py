@@ -175,7 +175,10 @@ def _print(analysis: TransportAnalysis) -> None:
     from sse_screen.transport.report import quantity_rows
 
     console = Console()
-    table = Table("quantity", "value", "95 % interval", "unit", "verdict", title="Transport")
+    table = Table("quantity", title="Transport")
+    for column in ("value", "95 % interval", "unit", "verdict"):
+        # numbers stay whole: what is short of room is wrapped in the names
+        table.add_column(column, no_wrap=True)
     for name, value, interval, unit, verdict, _ in quantity_rows(analysis):
         table.add_row(name, value, interval, unit, verdict)
     console.print(table)

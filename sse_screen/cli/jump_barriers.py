@@ -84,33 +84,31 @@ def _draw(document: JumpBarriers, file: Path) -> None:
 def _print(document: JumpBarriers) -> None:
     """Print barriers and rates as tables."""
     from rich.console import Console
-    from rich.table import Table
+
+    from sse_screen.cli.printing import print_rows
 
     console = Console()
-    table = Table(title=f"Jump barriers of {document.mobile_ion} in {document.formula}")
-    for column in ("jump", "count", "barrier (eV)", "95 % interval", "attempt (THz)", "95 % interval"):
-        table.add_column(column, justify="left" if column == "jump" else "right")
-    rows: list[tuple[str, int, JumpBarrier | JumpBarriers]] = [
+    found: list[tuple[str, int, JumpBarrier | JumpBarriers]] = [
         (f"{kind.origin} → {kind.destination}", kind.count, kind) for kind in document.kinds
     ]
-    if len(rows) != 1:
-        rows.append(("all together", document.n_jumps, document))
-    for name, count, found in rows:
-        barrier, attempt = found.barrier, found.attempt_frequency
-        table.add_row(name, str(count), *_cells(barrier), *_cells(attempt))
-    console.print(table)
-    table = Table(title="Rates")
-    for column in ("jump", "T (K)", "count", "rate (1/ps)", "95 % interval"):
-        table.add_column(column, justify="left" if column == "jump" else "right")
-    for kind in document.kinds:
-        for number, point in enumerate(kind.rates):
-            name = f"{kind.origin} → {kind.destination}" if number == 0 else ""
-            table.add_row(name, f"{point.temperature_K:g}", str(point.count), *_cells(point.rate))
-    if document.kinds:
-        console.print(table)
-    for name, _, found in rows:
-        for reason in found.barrier.reasons:
-            console.print(f"{name}: {found.barrier.verdict}: {reason}", highlight=False, markup=False)
+    if len(found) != 1:
+        found.append(("all together", document.n_jumps, document))
+    rows = [
+        [name, str(count), *_cells(fit.barrier), *_cells(fit.attempt_frequency)] for name, count, fit in found
+    ]
+    columns = ("jump", "count", "barrier\n(eV)", "95 % interval", "attempt\n(THz)", "95 % interval")
+    print_rows(console, f"Jump barriers of {document.mobile_ion} in {document.formula}", columns, rows)
+    rows = [
+        [name if number == 0 else "", f"{point.temperature_K:g}", str(point.count), *_cells(point.rate)]
+        for name, kind in zip([name for name, *_ in found], document.kinds, strict=False)
+        for number, point in enumerate(kind.rates)
+    ]
+    if rows:
+        columns = ("jump", "T (K)", "count", "rate (1/ps)", "95 % interval")
+        print_rows(console, "Rates", columns, rows)
+    for name, _, fit in found:
+        for reason in fit.barrier.reasons:
+            console.print(f"{name}: {fit.barrier.verdict}: {reason}", highlight=False, markup=False)
     for warning in document.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False)
 

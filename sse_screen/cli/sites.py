@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,7 @@ _StepsPerFrame = Annotated[
 ]
 _Format = Annotated[str | None, typer.Option(help="Format, where the name does not say it.")]
 _TypeMap = Annotated[str | None, typer.Option(help="Elements of LAMMPS types: 1=Li,2=S.")]
-_Skip = Annotated[float, typer.Option(help="Equilibration at the start of every file to leave out.")]
+_Skip = Annotated[float, typer.Option(help="Equilibration at the start of every file to leave out.", min=0.0)]
 _Stride = Annotated[int, typer.Option(help="Read every n-th frame only.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 _Figures = Annotated[Path | None, typer.Option(help="Write the figures into this folder.")]
@@ -58,10 +59,13 @@ def sites(
     radii_a: Annotated[
         str | None, typer.Option("--radii-A", help="Inner and outer radius of a site, such as 0.8,1.4.")
     ] = None,
-    minimum_residence_ps: Annotated[float, typer.Option(help="Shorter visits are passages.")] = 0.0,
-    back_jump_time_ps: Annotated[float, typer.Option(help="A reversal within this is a back-jump.")] = 2.0,
+    minimum_residence_ps: Annotated[float, typer.Option(help="Shorter visits are passages.", min=0.0)] = 0.0,
+    back_jump_time_ps: Annotated[
+        float, typer.Option(help="A reversal within this is a back-jump.", min=0.0)
+    ] = 2.0,
     isosurface_per_a3: Annotated[
-        float, typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.")
+        float,
+        typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.", min=0.0),
     ] = 1e-4,
     isosurface_share: Annotated[
         float | None, typer.Option(help="Share of the ions that the isosurface is to enclose, such as 0.9.")
@@ -88,6 +92,7 @@ def sites(
     from sse_screen.transport.jumps import SiteRadii
     from sse_screen.transport.site_analysis import SiteOptions, analyse_sites
 
+    _check_temperature(temperature_k)
     options = SiteOptions(
         radii=None if radii_a is None else SiteRadii(*_radii(radii_a)),
         minimum_residence_ps=minimum_residence_ps,
@@ -114,7 +119,8 @@ def sites(
         if figures is not None:
             status.update("drawing")
             assert document.density is not None
-            _draw_sites(analysis, document.density.isosurface_per_A3, figures)
+            with _writing(figures):
+                _draw_sites(analysis, document.density.isosurface_per_A3, figures)
     _export(analysis, chgcar, cube)
     if as_json:
         sys.stdout.write(document.model_dump_json(indent=2) + "\n")
@@ -128,7 +134,9 @@ def structure(
     maximum_radius_a: Annotated[
         float, typer.Option("--maximum-radius-A", help="Range of the distributions.")
     ] = 8.0,
-    resolution_thz: Annotated[float, typer.Option("--resolution-THz", help="Of the spectrum.")] = 0.25,
+    resolution_thz: Annotated[
+        float, typer.Option("--resolution-THz", help="Of the spectrum.", min=0.0)
+    ] = 0.25,
     time_step_fs: _TimeStep = None,
     steps_per_frame: _StepsPerFrame = None,
     format: _Format = None,
@@ -143,6 +151,7 @@ def structure(
 
     from sse_screen.documents.structure_function import StructureFunctions
 
+    _check_temperature(temperature_k)
     with Console(stderr=True).status("") as status:
         trajectories = _read(files, status, format, time_step_fs, steps_per_frame, type_map, skip_ps, stride)
         status.update("counting pairs")
@@ -150,11 +159,17 @@ def structure(
             trajectories, temperature_k, maximum_radius_A=maximum_radius_a, resolution_THz=resolution_thz
         )
         if figures is not None:
-            _draw_structure(document, figures)
+            with _writing(figures):
+                _draw_structure(document, figures)
     if as_json:
         sys.stdout.write(document.model_dump_json(indent=2) + "\n")
     else:
         _print_structure(document)
+
+
+def _check_temperature(temperature_K: float) -> None:
+    if not 0 < temperature_K < float("inf"):
+        raise InputError(f"--temperature-K: {temperature_K:g} is not a temperature above zero")
 
 
 def _refuse(document: SiteNetwork, as_json: bool) -> None:
@@ -223,9 +238,19 @@ def _export(analysis: SiteAnalysis, chgcar: Path | None, cube: Path | None) -> N
     comment = "probability density of the mobile ion"
     for path, write in ((chgcar, chgcar_text), (cube, cube_text)):
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(write(analysis.density, species, fractional, comment))
+            with _writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(write(analysis.density, species, fractional, comment))
             typer.echo(f"wrote {path}", err=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say which file or folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _draw_sites(analysis: SiteAnalysis, level: float, folder: Path) -> None:
@@ -285,14 +310,12 @@ def _interval(quantity: Quantity) -> str:
 
 def _print_sites(document: SiteNetwork) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from sse_screen.cli.printing import print_rows
 
     console = Console()
-    table = Table(title="Sites")
-    for column in ("type", "sites", "occupancy", "residence (ps)", "interval", "visited (Å³)", "void (Å³)"):
-        table.add_column(column, justify="left" if column == "type" else "right")
-    for kind in document.site_types:
-        table.add_row(
+    rows = [
+        [
             kind.name,
             str(kind.n_sites),
             _number(kind.occupancy),
@@ -300,16 +323,25 @@ def _print_sites(document: SiteNetwork) -> None:
             _interval(kind.residence_time),
             _number(kind.accessible_volume_A3),
             _number(kind.static_volume_A3),
-        )
-    console.print(table)
-    table = Table(title="Jumps")
-    for column in ("from", "to", "count", "rate (1/ps)", "interval", "length (Å)"):
-        table.add_column(column, justify="left" if column in ("from", "to") else "right")
-    for rate in document.rates:
-        if rate.count or len(document.site_types) < 4:
-            numbers = [_number(rate.rate.value), _interval(rate.rate), _number(rate.mean_length_A)]
-            table.add_row(rate.origin, rate.destination, str(rate.count), *numbers)
-    console.print(table)
+        ]
+        for kind in document.site_types
+    ]
+    columns = ("type", "sites", "occupancy", "residence\n(ps)", "interval", "visited\n(Å³)", "void\n(Å³)")
+    print_rows(console, "Sites", columns, rows)
+    rows = [
+        [
+            rate.origin,
+            rate.destination,
+            str(rate.count),
+            _number(rate.rate.value),
+            _interval(rate.rate),
+            _number(rate.mean_length_A),
+        ]
+        for rate in document.rates
+        if rate.count or len(document.site_types) < 4
+    ]
+    columns = ("from", "to", "count", "rate (1/ps)", "interval", "length (Å)")
+    print_rows(console, "Jumps", columns, rows)
     for line in _summary(document):
         console.print(line, highlight=False, markup=False)
 
@@ -329,6 +361,7 @@ def _summary(document: SiteNetwork) -> list[str]:
         f"correlation factor: {_number(factor.value)} ({_interval(factor)})",
         f"random-walk diffusivity: {_number(random_walk.value)} cm²/s ({_interval(random_walk)})",
         f"percolation: {directions}",
+        *_density_line(document),
         f"superbasins: {len(document.superbasins)}",
         f"graph order parameter: {_number(plain)} (cubed: {_number(cubed)})",
         *(f"{document.verdict}: {reason}" for reason in document.reasons),
@@ -336,22 +369,37 @@ def _summary(document: SiteNetwork) -> list[str]:
     ]
 
 
+def _density_line(document: SiteNetwork) -> list[str]:
+    found = document.density
+    if found is None:
+        return []
+    return [
+        f"density: the isosurface at {found.isosurface_per_A3:.3g} Å^-3 encloses "
+        f"{found.isosurface_share:.3g} of the ions in {found.isosurface_volume_A3:.3g} Å³"
+    ]
+
+
 def _print_structure(document: StructureFunctions) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from sse_screen.cli.printing import print_rows
 
     console = Console()
-    table = Table("centre", "neighbour", "cutoff (Å)", "neighbours", "spread", title="Coordination")
-    for pair in document.pair_distributions:
-        table.add_row(
+    rows = [
+        [
             pair.centre,
             pair.neighbour,
             _number(pair.cutoff_A),
             _number(pair.coordination_number),
             _number(pair.coordination_spread),
-        )
-    console.print(table)
+        ]
+        for pair in document.pair_distributions
+    ]
+    columns = ("centre", "neighbour", "cutoff (Å)", "neighbours", "spread")
+    print_rows(console, "Coordination", columns, rows)
     for part in document.spectrum:
         console.print(f"{part.species}: mean frequency {part.mean_frequency_THz:.2f} THz", highlight=False)
+    for reason in document.reasons:
+        console.print(reason, highlight=False, markup=False)
     for warning in document.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False)

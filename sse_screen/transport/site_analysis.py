@@ -231,6 +231,7 @@ def analyse_sites(
         n_trajectories=len(trajectories),
         warnings=(
             *_notes(trajectories, len(pieces)),
+            *([] if framework.species else ["no framework: a melt cannot be told from a crystal"]),
             *warnings,
             *_frame_warnings(visits, pooled.shape[0] * pooled.shape[1]),
         ),

@@ -64,6 +64,8 @@ def test_table_files_and_figures(run, tmp_path):
     )  # fmt: skip
     assert "peak" in result.stdout
     assert "correlation factor" in result.stdout
+    assert "isosurface" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "density_slices.png", "density_surface.png", "density_surface.html", "density_surface.json",
         "jump_network.png", "jump_network.html", "jump_network.json",
@@ -84,6 +86,8 @@ def test_structure_functions(run, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         "pair_distributions.png", "spectrum.png", "velocity_autocorrelation.png",
     }  # fmt: skip
+    with pytest.raises(InputError, match="-1 is not a temperature"):
+        invoke("structure", run / "run.npz", "--temperature-K", -1)
     table = invoke("structure", run / "run.npz", "--temperature-K", 600, "--maximum-radius-A", 4)
     assert "Coordination" in table.stdout
     assert "mean frequency" in table.stdout
@@ -97,6 +101,10 @@ def test_structure_functions(run, tmp_path):
         (["--mobile-ion", "Li", "--radii-A", "2,1"], "inner"),
         (["--mobile-ion", "Li", "--type-map", "a=Li"], "--type-map a=Li"),
         (["--mobile-ion", "Li", "--structure", "nothing.cif"], "no such file"),
+        (["--mobile-ion", "Li", "--temperature-K", "-5"], "--temperature-K: -5"),
+        (["--mobile-ion", "Li", "--isosurface-share", "2"], r"fraction must lie in \(0, 1\]"),
+        (["--mobile-ion", "Li", "--figures", "/proc/x"], "/proc/x: cannot be written"),
+        (["--mobile-ion", "Li", "--chgcar", "/proc/x/y"], "/proc/x/y: cannot be written"),
     ],
 )
 def test_bad_input_names_what_was_wrong(run, arguments, message):
