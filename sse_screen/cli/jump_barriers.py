@@ -96,7 +96,7 @@ def _print(document: JumpBarriers) -> None:
     rows = [
         [name, str(count), *_cells(fit.barrier), *_cells(fit.attempt_frequency)] for name, count, fit in found
     ]
-    columns = ("jump", "count", "barrier\n(eV)", "95 % interval", "attempt\n(THz)", "95 % interval")
+    columns = ["jump", "count", "barrier\n(eV)", "95 % interval", "attempt\n(THz)", "95 % interval"]
     print_rows(console, f"Jump barriers of {document.mobile_ion} in {document.formula}", columns, rows)
     rows = [
         [name if number == 0 else "", f"{point.temperature_K:g}", str(point.count), *_cells(point.rate)]
@@ -104,7 +104,7 @@ def _print(document: JumpBarriers) -> None:
         for number, point in enumerate(kind.rates)
     ]
     if rows:
-        columns = ("jump", "T (K)", "count", "rate (1/ps)", "95 % interval")
+        columns = ["jump", "T (K)", "count", "rate (1/ps)", "95 % interval"]
         print_rows(console, "Rates", columns, rows)
     for name, _, fit in found:
         for reason in fit.barrier.reasons:

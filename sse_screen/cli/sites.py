@@ -326,7 +326,7 @@ def _print_sites(document: SiteNetwork) -> None:
         ]
         for kind in document.site_types
     ]
-    columns = ("type", "sites", "occupancy", "residence\n(ps)", "interval", "visited\n(Å³)", "void\n(Å³)")
+    columns = ["type", "sites", "occupancy", "residence\n(ps)", "interval", "visited\n(Å³)", "void\n(Å³)"]
     print_rows(console, "Sites", columns, rows)
     rows = [
         [
@@ -340,7 +340,7 @@ def _print_sites(document: SiteNetwork) -> None:
         for rate in document.rates
         if rate.count or len(document.site_types) < 4
     ]
-    columns = ("from", "to", "count", "rate (1/ps)", "interval", "length (Å)")
+    columns = ["from", "to", "count", "rate (1/ps)", "interval", "length (Å)"]
     print_rows(console, "Jumps", columns, rows)
     for line in _summary(document):
         console.print(line, highlight=False, markup=False)
@@ -395,7 +395,7 @@ def _print_structure(document: StructureFunctions) -> None:
         ]
         for pair in document.pair_distributions
     ]
-    columns = ("centre", "neighbour", "cutoff (Å)", "neighbours", "spread")
+    columns = ["centre", "neighbour", "cutoff (Å)", "neighbours", "spread"]
     print_rows(console, "Coordination", columns, rows)
     for part in document.spectrum:
         console.print(f"{part.species}: mean frequency {part.mean_frequency_THz:.2f} THz", highlight=False)
