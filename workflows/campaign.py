@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -247,6 +247,11 @@ def load_campaign(path: Path) -> Campaign:
             source.file = path.parent / source.file
     if campaign.survey is not None:
         campaign.survey.crystals = path.parent / campaign.survey.crystals
+    if campaign.potential_development is not None:
+        training = campaign.potential_development.training
+        for name in ("foundation", "replay"):
+            if (file := getattr(training, name, None)) is not None:
+                setattr(training, name, path.parent / file)
     return campaign
 
 
@@ -270,18 +275,20 @@ def _problems(path: Path, error: ValidationError) -> list[str]:
 
 
 def _allowed(location: tuple[Any, ...]) -> list[str]:
-    model: type[BaseModel] = Campaign
+    models: list[type[BaseModel]] = [Campaign]
     for part in location[:-1]:
-        if isinstance(part, str) and part in model.model_fields:
-            model = _model_of(model.model_fields[part].annotation) or model
-    return sorted(model.model_fields)
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        inner = [model for field in fields for model in _models_of(field.annotation)]
+        models = inner or [model for model in models if _is_tagged(model, part)] or models
+    return sorted({name for model in models for name in model.model_fields})
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def _models_of(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_of(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_of(argument)]
+
+
+def _is_tagged(model: type[BaseModel], tag: Any) -> bool:
+    """Whether a part of a location names this one of several models that a field may be."""
+    return any(tag in get_args(field.annotation) for field in model.model_fields.values())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Discriminator, Field, PositiveFloat, Tag, model_validator
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.potential_gates import GateProtocol
-from sse_screen.documents.training import SplitProtocol, TrainingProtocol
+from sse_screen.documents.training import MaceProtocol, SplitProtocol, TrainingProtocol
 from sse_screen.training.gpaw_labels import GpawSettings
 from sse_screen.training.sampling import SamplingProtocol
 from sse_screen.training.vasp_labels import VaspSettings
@@ -60,20 +61,88 @@ class TeacherLabels(Section):
 Labels = Annotated[GpawLabels | VaspLabels | TeacherLabels, Field(discriminator="code")]
 
 
+class ChgnetTraining(TrainingProtocol):
+    """Fine-tuning of the campaign's potential, a CHGNet."""
+
+    trainer: Literal["chgnet"] = "chgnet"
+    replay: Path | None = Field(
+        None,
+        description="Extended XYZ file with the parent's labels for replay_weight; by default crystals of "
+        "the library that the parent labels; relative paths count from the campaign file",
+    )
+
+    @model_validator(mode="after")
+    def _replay_has_a_weight(self) -> Self:
+        if self.replay is not None and not self.replays:
+            raise ValueError("replay: goes with a replay_weight above 0")
+        return self
+
+    @property
+    def protocol(self) -> TrainingProtocol:
+        """How it is trained, without the files."""
+        return TrainingProtocol.model_validate(self.model_dump(exclude={"trainer", "replay"}))
+
+
+class MaceTraining(MaceProtocol):
+    """Training of a MACE (extra ``mace``): from scratch, naive, or with a second head on what is replayed."""
+
+    trainer: Literal["mace"]
+    foundation: Path | None = Field(
+        None,
+        description="MACE model (.model) to fine-tune; the campaign's potential when that is a MACE. It can "
+        "hold code that runs when it is loaded: bring only files that you trust; relative paths count from "
+        "the campaign file",
+    )
+    replay: Path | None = Field(
+        None,
+        description="Extended XYZ file with labels of the foundation's training for multihead; by default "
+        "crystals of the library that the foundation labels; relative paths count from the campaign file",
+    )
+
+    @model_validator(mode="after")
+    def _files_fit_the_method(self) -> Self:
+        if self.foundation is not None and self.method == "scratch":
+            raise ValueError("foundation: method scratch takes none; choose method naive or multihead")
+        if self.replay is not None and not self.replays:
+            raise ValueError(f"replay: is for method multihead, not {self.method}")
+        return self
+
+    @property
+    def protocol(self) -> MaceProtocol:
+        """How it is trained, without the files."""
+        return MaceProtocol.model_validate(self.model_dump(exclude={"trainer", "foundation", "replay"}))
+
+
+def _trainer_of(content: Any) -> str:
+    return str(content.get("trainer", "chgnet") if isinstance(content, dict) else content.trainer)
+
+
+Training = Annotated[
+    Annotated[ChgnetTraining, Tag("chgnet")] | Annotated[MaceTraining, Tag("mace")],
+    Discriminator(
+        _trainer_of,
+        custom_error_type="trainer",
+        custom_error_message="trainer: must be chgnet (the default) or mace",
+    ),
+]
+
+
 class Budget(Section):
-    """What the labels may cost; a campaign whose estimate is above is refused before it starts."""
+    """What the development may cost; a campaign whose estimate is above is refused before it starts."""
 
     calculations: int | None = Field(None, ge=1, description="Most labels")
-    core_hours: PositiveFloat | None = Field(None, description="Most core hours for labels and dynamics")
+    core_hours: PositiveFloat | None = Field(
+        None, description="Most core hours of all parts, training and production included"
+    )
 
 
 class PotentialDevelopment(Section):
     """From a composition space to a potential that is right for it (Deng 2025).
 
     Orderings of every composition are relaxed with the campaign's potential and put on a hull; some are drawn
-    by Boltzmann weight, run at high temperature, sampled, strained and labelled; the campaign's potential is
-    fine-tuned on the labels and put through the gates. The campaign's materials and hulls then run with the
-    new potential.
+    by Boltzmann weight, run at high temperature, sampled, strained and labelled; a potential is trained on
+    the labels (by default the campaign's is fine-tuned) and put through the gates. The campaign's materials
+    and hulls then run with the new potential.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the new potential")
@@ -88,9 +157,10 @@ class PotentialDevelopment(Section):
     dynamics: SamplingRuns = SamplingRuns()
     snapshots: SamplingProtocol = SamplingProtocol()
     labels: Labels = GpawLabels()
-    training: TrainingProtocol = TrainingProtocol()
+    training: Training = Field(ChgnetTraining(), description="trainer: chgnet or mace, and how it trains")
     split: SplitProtocol = Field(
-        SplitProtocol(), description="Which labels are held out; by: run where there is one ordering only"
+        SplitProtocol(),
+        description="Which labels choose the epoch and which are tested on; by: run below three orderings",
     )
     training_fractions: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.25, 0.5, 0.75, 1.0], min_length=1, description="Sizes of the training set for the learning curve"

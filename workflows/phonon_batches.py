@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -10,18 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobflow import JobStore, Maker, Response, job, run_locally
+from jobflow import JobStore, Response, job, run_locally
 from maggma.stores import MemoryStore
 from pymatgen.core import Structure
 
-from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, ConfigurationResult, relaxation_level
-from sse_screen.documents.vibration_batch import (
-    PhononBatchOutput,
-    PhononProtocol,
-    VibrationResult,
-    pack_documents,
-)
+from sse_screen.documents.vibration_batch import PhononBatchOutput, PhononProtocol
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.molecular_dynamics import TimedCalculator
 from sse_screen.exceptions import InputError
@@ -34,11 +27,12 @@ from sse_screen.workflows.phonons import (
     imaginary_modes,
     relaxed_energy_eV_per_atom,
 )
-from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
+from sse_screen.workflows.relaxed_batches import RelaxedBatchMaker
+from sse_screen.workflows.runtime import calculator_for, once, reporter, worker
 
 
 @dataclass
-class PhononBatchMaker(Maker):
+class PhononBatchMaker(RelaxedBatchMaker):
     """Displace the atoms of configurations of a relaxed batch, by atomate2's phonon flow, and sum the modes.
 
     Parameters
@@ -53,8 +47,6 @@ class PhononBatchMaker(Maker):
         Only the first so many by id.
     """
 
-    potential: PotentialIdentity
-    temperatures_K: tuple[float, ...]
     protocol: PhononProtocol = field(default_factory=PhononProtocol)
     maximum_configurations: int | None = None
     name: str = "phonons"
@@ -79,15 +71,8 @@ class PhononBatchMaker(Maker):
         """
         batch = ConfigurationBatchOutput.model_validate(relaxed)
         level = relaxation_level(batch.model_dump(mode="json"))
-        key = content_hash(
-            {
-                "kind": "phonon_batch",
-                "structures": batch.structures.sha256,
-                "potential": [self.potential.code, self.potential.weights_sha256],
-                "protocol": self.protocol.model_dump(mode="json"),
-                "temperatures_K": [float(t) for t in self.temperatures_K],
-                "maximum_configurations": self.maximum_configurations,
-            }
+        key = self.key(
+            "phonon_batch", batch, self.protocol, maximum_configurations=self.maximum_configurations
         )
 
         def compute(folder: Path) -> PhononBatchOutput:
@@ -96,21 +81,13 @@ class PhononBatchMaker(Maker):
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _phonons_of_each(self, batch.parent_id, chosen, structures, folder, level)
             runs = [run for c in chosen for run in done[c.configuration_id]["runs"]]
-            packed = pack_documents(json.dumps(run["document"]) for run in runs if run["document"])
-            shared = {"parent_id", "parent_name", "occupancy_class", "formula", "chemical_system", "elements"}
             return PhononBatchOutput(
                 calculation_key=key,
-                **batch.model_dump(include=shared | {"n_atoms"}),
-                potential=self.potential,
+                **self.fields(batch, level, runs, inputs),
                 protocol=self.protocol,
-                relaxation_level=level,
-                results=[VibrationResult.model_validate(run["result"]) for run in runs],
                 n_reused=len(done.reused),
-                documents=worker().blobs.put(packed, "application/zstd+json"),
-                inputs=inputs or [],
                 potential_time_s=sum(d["potential_time_s"] for d in done.computed()),
                 total_time_s=sum(d["total_time_s"] for d in done.computed()),
-                versions=versions(),
             )
 
         return once(key, PhononBatchOutput, compute)

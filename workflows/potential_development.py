@@ -33,7 +33,7 @@ from sse_screen.workflows.potential_gates import PotentialGatesMaker, gates_of_t
 from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 from sse_screen.workflows.runtime import worker
 from sse_screen.workflows.sampling import LabelledSnapshotsFlowMaker, SnapshotMaker
-from sse_screen.workflows.training import FineTuningMaker, LearningCurveFlowMaker
+from sse_screen.workflows.training import LearningCurveFlowMaker, TrainingMaker
 from sse_screen.workflows.vasp_labelling import VaspLabelMaker
 
 Requests = list[DiffusionRequest | HullEntryRequest]
@@ -47,15 +47,18 @@ class PotentialDevelopmentMaker(Maker):
     Parameters
     ----------
     parent : PotentialIdentity
-        What relaxes, samples and is fine-tuned.
+        What relaxes and samples.
     section : PotentialDevelopment
-        Of the campaign file; its crystals have been built.
+        Of the campaign file; its crystals have been built and its files read.
+    training : TrainingMaker
+        How the new potential is trained.
     seed : int
         Every other seed is derived from it.
     """
 
     parent: PotentialIdentity
     section: PotentialDevelopment
+    training: TrainingMaker
     seed: int = 1
     name: str = "potential development"
 
@@ -108,11 +111,9 @@ class PotentialDevelopmentMaker(Maker):
         chosen = select_orderings(relaxed, section.end_members, section.selection, self.seed, inputs)
         sampled = self._labelled(chosen)
         packed: list[Any] = [sampled.output.packed]
-        curve = LearningCurveFlowMaker(
-            FineTuningMaker(self.parent, section.training, section.split, self.seed),
-            tuple(section.training_fractions),
-            (self.seed,),
-        ).make(section.name, packed, [sampled.jobs[-1].uuid])
+        curve = LearningCurveFlowMaker(self.training, tuple(section.training_fractions), (self.seed,)).make(
+            section.name, packed, [sampled.jobs[-1].uuid]
+        )
         training = curve.output
         gates = gates_of_training(PotentialGatesMaker(section.gates), training)
         gates.name = f"{section.name} gates"
@@ -153,7 +154,7 @@ class PotentialDevelopmentMaker(Maker):
         Parameters
         ----------
         training : TrainingOutput
-            The fine-tuning.
+            The training.
         gates : PotentialGatesOutput
             What it passed.
         production : list of dict

@@ -15,7 +15,8 @@ from sse_screen.documents.base import BlobReference, PotentialIdentity
 from sse_screen.documents.potential_gates import GateProtocol, GateResult, PotentialGatesOutput, gates_key
 from sse_screen.documents.training import SplitProtocol
 from sse_screen.exceptions import InputError
-from sse_screen.potentials.registration import MPTRJ_ELEMENTS
+from sse_screen.potentials.registration import known_elements
+from sse_screen.potentials.registry import find_potential
 from sse_screen.training.gates import (
     check_composition_shift,
     check_dimers,
@@ -27,7 +28,8 @@ from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import predict_with
 from sse_screen.training.reference_set import crystals_to_run, reference_set
 from sse_screen.training.sets import split_labels
-from sse_screen.workflows.runtime import calculator_for, once, reporter, versions
+from sse_screen.workflows.potentials import name_or_file
+from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 from sse_screen.workflows.training import read_labels
 
 _N_GATES = 5
@@ -120,8 +122,8 @@ class PotentialGatesMaker(Maker):
             )
         reference: tuple[LabelledStructure, ...] = ()
         if parent is not None:
-            known = parent.elements or list(MPTRJ_ELEMENTS)
-            reference = reference_set(calculator_for(parent), known, protocol.seed)
+            path = find_potential(name_or_file(parent, worker().blobs)).path
+            reference = reference_set(calculator_for(parent), known_elements(parent, path), protocol.seed)
         gates: tuple[Callable[[], GateResult], ...] = (
             lambda: check_dimers(calculator, elements, protocol),
             lambda: check_composition_shift(structures, predict_with(calculator, structures), protocol),
@@ -149,7 +151,7 @@ def gates_of_training(maker: PotentialGatesMaker, training: Any) -> Job:
     Returns
     -------
     Job
-        With the labels that the training held out.
+        With the labels that it did not learn from.
     """
     job: Job = maker.make(training.potential, training.parent, training.labels, training.split)
     return job
@@ -162,4 +164,4 @@ def _not_learnt_from(
     if split is None:
         return structures
     sets = split_labels(structures, SplitProtocol.model_validate(split))
-    return [*sets.held_out, *sets.unseen_composition]
+    return [*sets.validation, *sets.test, *sets.unseen_composition]

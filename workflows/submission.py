@@ -23,7 +23,7 @@ from sse_screen.workflows.survey_budget import grant, open_budget
 
 CAMPAIGNS = "campaigns"
 LARGEST_FIREWORK_BYTES = 12 * 1024 * 1024
-_PATHS = ("file", "crystals")
+_PATHS = ("file", "crystals", "foundation", "replay")
 
 
 @dataclass(frozen=True)

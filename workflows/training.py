@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from jobflow import Flow, Job, Maker, Response, job
 from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
 from sse_screen.documents.label import unpack_labels
 from sse_screen.documents.training import (
+    MaceProtocol,
     SetMetrics,
     SplitProtocol,
     TrainingOutput,
@@ -21,17 +23,22 @@ from sse_screen.documents.training import (
 from sse_screen.dynamics.molecular_dynamics import write_durably
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator
+from sse_screen.potentials.registration import SUFFIXES, known_elements
 from sse_screen.potentials.registry import find_potential
 from sse_screen.settings import get_settings
-from sse_screen.training.atom_reference import ReferenceShift, fit_reference_shift
-from sse_screen.training.fine_tuning import FineTuningResult, fine_tune
+from sse_screen.training.atom_reference import fit_reference_shift
+from sse_screen.training.datasets import dataset_hash
+from sse_screen.training.fine_tuning import fine_tune
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import formulas_of, parity_points, predict_with, set_metrics
+from sse_screen.training.reference_set import reference_set
+from sse_screen.training.result import Progress, TrainingResult
 from sse_screen.training.sets import TrainingSets, split_labels
 from sse_screen.workflows.potentials import name_or_file
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
-METHOD = "fine-tuning"
+Replayed = tuple[LabelledStructure, ...]
+_CODES = {"chgnet": "CHGNet", "mace": "MACE"}
 _UNDETERMINED = (
     "the compositions learnt from do not tell the energies of all elements apart; energies of other "
     "compositions may be off by a constant"
@@ -39,26 +46,64 @@ _UNDETERMINED = (
 
 
 @dataclass
-class FineTuningMaker(Maker):
-    """Fine-tune a CHGNet on labelled structures; a killed training goes on at its last epoch.
+class TrainingMaker(Maker):
+    """Train a potential on labelled structures; a killed training goes on at its last epoch.
 
     Parameters
     ----------
-    parent : PotentialIdentity
-        The CHGNet to begin with, resolved at submission; the worker checks the hash.
-    protocol : TrainingProtocol
+    parent : PotentialIdentity or None
+        What the training begins with, resolved at submission; the worker checks the hash. None from scratch.
+    protocol : TrainingProtocol or MaceProtocol
         Loss, learning rate, patience and so on.
     split : SplitProtocol
-        What is held out and what is only tested on.
+        What chooses the epoch and what is only tested on.
     seed : int
-        Seed of the order of the structures.
+        Seed of weights that are new and of the order of the structures.
+    replay : BlobReference or None
+        Packed structures with the parent's labels, learnt again by a protocol that replays; without them,
+        crystals of the library that the parent itself labels.
     """
 
-    parent: PotentialIdentity
-    protocol: TrainingProtocol = field(default_factory=TrainingProtocol)
+    parent: PotentialIdentity | None = None
+    protocol: TrainingProtocol | MaceProtocol = field(default_factory=TrainingProtocol)
     split: SplitProtocol = field(default_factory=SplitProtocol)
     seed: int = 1
-    name: str = "fine-tuning"
+    replay: BlobReference | None = None
+
+    @property
+    @abstractmethod
+    def code(self) -> str:
+        """Code that trains, as potentials name it."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """How it is trained, as the registry names it."""
+
+    @abstractmethod
+    def train(
+        self, sets: TrainingSets, parent: Path | None, replayed: Replayed, folder: Path, progress: Progress
+    ) -> TrainingResult:
+        """Train, or go on.
+
+        Parameters
+        ----------
+        sets : TrainingSets
+            Labelled structures.
+        parent : Path or None
+            File to begin with.
+        replayed : tuple of LabelledStructure
+            What is learnt again; empty for a protocol that does not.
+        folder : Path
+            Of this training alone.
+        progress : callable
+            Takes epochs done and the most there will be.
+
+        Returns
+        -------
+        TrainingResult
+            The weights and their course.
+        """
 
     @job
     def make(
@@ -83,34 +128,32 @@ class FineTuningMaker(Maker):
         Response
             A :class:`TrainingOutput`.
         """
-        if self.parent.code != "chgnet":
-            raise InputError(f"parent {self.parent.name!r}: {self.parent.code} cannot be fine-tuned here")
+        if self.parent is not None and self.parent.code != self.code:
+            raise InputError(
+                f"parent {self.parent.name!r}: is a {self.parent.code}, not a {_CODES[self.code]}"
+            )
         packed = [BlobReference.model_validate(reference) for reference in labels]
         sets = split_labels(read_labels(packed), self.split)
-        named = content_hash([sets.sha256, potential_name])
-        key = training_key(named, self.parent, self.protocol, self.seed, METHOD)
+        replayed = None if self.replay is None else self.replay.sha256
+        named = content_hash([sets.sha256, potential_name, replayed])
+        key = training_key(named, self.parent, self.protocol, self.seed, self.method)
 
         def compute(folder: Path) -> TrainingOutput:
             started = time.perf_counter()
-            result = fine_tune(
-                sets,
-                find_potential(name_or_file(self.parent, worker().blobs)).path,
-                self.protocol,
-                self.seed,
-                folder,
-                reporter(folder, f"{potential_name} epochs"),
-                get_settings().device,
-            )
-            weights = folder / "weights.pth.tar"
+            parent = self.parent
+            path = None if parent is None else find_potential(name_or_file(parent, worker().blobs)).path
+            report = reporter(folder, f"{potential_name} epochs")
+            result = self.train(sets, path, self._replayed(path), folder, report)
+            weights = folder / f"weights{SUFFIXES[self.code]}"
             write_durably(weights, result.weights)
-            described = describe_potential(METHOD, potential_name, sets, weights)
             return TrainingOutput(
                 calculation_key=key,
-                **described,
-                **_course(result),
+                **describe_potential(self.method, potential_name, sets, weights),
+                **_course(result, self.protocol),
                 labels=packed,
-                parent=self.parent,
-                parent_held_out=errors_of_parent(self.parent, sets),
+                replay=self.replay,
+                parent=parent,
+                parent_test=None if parent is None else errors_of_parent(parent, sets),
                 protocol=self.protocol,
                 split=self.split,
                 seed=self.seed,
@@ -121,9 +164,53 @@ class FineTuningMaker(Maker):
 
         return once(key, TrainingOutput, compute)
 
+    def _replayed(self, path: Path | None) -> Replayed:
+        if path is None or self.parent is None or not self.protocol.replays:
+            return ()
+        if self.replay is not None:
+            return tuple(read_labels([self.replay]))
+        # a seed of its own: the gates test for forgetting on displaced crystals of the same library
+        seed = int(content_hash(["replay", self.seed])[:8], 16)
+        return reference_set(calculator_for(self.parent), known_elements(self.parent, path), seed)
+
+
+@dataclass
+class FineTuningMaker(TrainingMaker):
+    """Fine-tune a CHGNet.
+
+    Parameters
+    ----------
+    parent : PotentialIdentity
+        The CHGNet to begin with.
+    protocol : TrainingProtocol
+        Loss, learning rate, patience and so on.
+    split : SplitProtocol
+        What chooses the epoch and what is only tested on.
+    seed : int
+        Seed of the order of the structures.
+    replay : BlobReference or None
+        Packed structures with the parent's labels, where ``replay_weight`` is above 0.
+    """
+
+    protocol: TrainingProtocol = field(default_factory=TrainingProtocol)
+    name: str = "fine-tuning"
+    code = "chgnet"
+    method = "fine-tuning"
+
+    def train(
+        self, sets: TrainingSets, parent: Path | None, replayed: Replayed, folder: Path, progress: Progress
+    ) -> TrainingResult:
+        """Fine-tune, or go on."""
+        if parent is None:
+            raise InputError("FineTuningMaker: give the parent, a CHGNet")
+        device = get_settings().device
+        return fine_tune(
+            sets, parent, self.protocol, self.seed, folder, progress, device=device, replay=replayed
+        )
+
 
 def errors_of_parent(parent: PotentialIdentity, sets: TrainingSets) -> SetMetrics:
-    """Give a parent's errors on the held-out set, with energies of the elements from the training set.
+    """Give a parent's errors on the test set, with energies of the elements from the training set.
 
     Parameters
     ----------
@@ -140,23 +227,7 @@ def errors_of_parent(parent: PotentialIdentity, sets: TrainingSets) -> SetMetric
     calculator = calculator_for(parent.model_copy(update={"elements": None}))
     learnt = predict_with(calculator, sets.training)
     shift = fit_reference_shift(sets.training, learnt.energies_eV_per_atom)
-    return set_metrics(sets.held_out, predict_with(calculator, sets.held_out).shifted(sets.held_out, shift))
-
-
-def undetermined(shift: ReferenceShift) -> list[str]:
-    """Warn of energies of elements that the labels do not tell.
-
-    Parameters
-    ----------
-    shift : ReferenceShift
-        As fitted.
-
-    Returns
-    -------
-    list of str
-        Empty where they do.
-    """
-    return [] if shift.determined else [_UNDETERMINED]
+    return set_metrics(sets.test, predict_with(calculator, sets.test).shifted(sets.test, shift))
 
 
 def read_labels(packed: list[BlobReference]) -> list[LabelledStructure]:
@@ -208,7 +279,7 @@ def describe_potential(method: str, potential_name: str, sets: TrainingSets, wei
         }
     )
     calculator = load_calculator(str(weights), device=get_settings().device)
-    judged = predict_with(calculator, sets.held_out)
+    tested = predict_with(calculator, sets.test)
     unseen = sets.unseen_composition
     return {
         "name": potential_name,
@@ -221,24 +292,27 @@ def describe_potential(method: str, potential_name: str, sets: TrainingSets, wei
         "level_of_theory": level.describe(),
         "level_of_theory_id": level.identifier,
         "dataset_sha256": sets.sha256,
-        "held_out_sha256": sets.held_out_sha256,
+        "validation_sha256": dataset_hash(sets.validation),
+        "test_sha256": dataset_hash(sets.test),
         "n_training": len(sets.training),
-        "n_held_out": len(sets.held_out),
+        "n_validation": len(sets.validation),
+        "n_test": len(sets.test),
         "training": set_metrics(sets.training, predict_with(calculator, sets.training)),
-        "held_out": set_metrics(sets.held_out, judged),
+        "validation": set_metrics(sets.validation, predict_with(calculator, sets.validation)),
+        "test": set_metrics(sets.test, tested),
         "unseen_composition": set_metrics(unseen, predict_with(calculator, unseen)) if unseen else None,
-        "parity": parity_points(sets.held_out, judged),
+        "parity": parity_points(sets.test, tested),
     }
 
 
-def _course(result: FineTuningResult) -> dict[str, Any]:
+def _course(result: TrainingResult, protocol: TrainingProtocol | MaceProtocol) -> dict[str, Any]:
     return {
         "reference_shift_eV": result.reference_shift.shift_eV,
         "best_epoch": result.best_epoch,
         "n_epochs": len(result.history),
-        "stopped_early": result.stopped_early,
+        "stopped_early": len(result.history) < protocol.maximum_epochs,
         "history": result.history,
-        "warnings": undetermined(result.reference_shift),
+        "warnings": [] if result.reference_shift.determined else [_UNDETERMINED],
     }
 
 
@@ -248,15 +322,15 @@ class LearningCurveFlowMaker(Maker):
 
     Parameters
     ----------
-    training : FineTuningMaker
-        The training; the seed of its split decides what is held out from all.
+    training : TrainingMaker
+        The training; the seed of its split decides what all are judged by.
     fractions : tuple of float
         Shares of the structures to learn from; the largest one gives the potential.
     seeds : tuple of int
         Seeds of the trainings at each size.
     """
 
-    training: FineTuningMaker
+    training: TrainingMaker
     fractions: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     seeds: tuple[int, ...] = (1,)
     name: str = "learning curve"
@@ -284,7 +358,7 @@ class LearningCurveFlowMaker(Maker):
         Flow
             One training a size and seed.
         """
-        jobs: list[Flow | Job] = []
+        jobs: dict[str, Flow | Job] = {}
         for fraction in sorted(set(self.fractions)):
             split = self.training.split.model_copy(
                 update={"n_training": None, "training_fraction": float(fraction)}
@@ -294,7 +368,7 @@ class LearningCurveFlowMaker(Maker):
                 label = potential_name if main else f"{potential_name}-{100 * fraction:g}pct-seed{seed}"
                 maker = replace(self.training, split=split, seed=seed)
                 made: Job = maker.make(label, labels, inputs)
-                made.name = f"{label} fine-tuning"
-                jobs.append(made)
-        chosen = next(made for made in jobs if made.name == f"{potential_name} fine-tuning")
-        return Flow(jobs, output=chosen.output, name=f"{potential_name} {self.name}")
+                made.name = f"{label} {maker.method}"
+                jobs[label] = made
+        chosen = jobs[potential_name]
+        return Flow(list(jobs.values()), output=chosen.output, name=f"{potential_name} {self.name}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from jobflow import Maker, Response, job
+from jobflow import Response, job
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from sse_screen.documents.base import PotentialIdentity, content_hash
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.relaxation import ConfigurationBatchOutput, ConfigurationResult, relaxation_level
-from sse_screen.documents.vibration_batch import VibrationBatchOutput, VibrationResult, pack_documents
+from sse_screen.documents.vibration_batch import VibrationBatchOutput
 from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDoc
 from sse_screen.dynamics.batched import ATOMS_TOGETHER_ON_CPU, BatchedRun, run_dynamics_together
 from sse_screen.dynamics.molecular_dynamics import DynamicsError, run_molecular_dynamics
@@ -27,7 +25,8 @@ from sse_screen.exceptions import InputError, SseScreenError
 from sse_screen.potentials.calculator import FastCHGNetCalculator
 from sse_screen.workflows.configuration_results import ConfigurationResults, result_key
 from sse_screen.workflows.packing import unpack_structures
-from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
+from sse_screen.workflows.relaxed_batches import RelaxedBatchMaker
+from sse_screen.workflows.runtime import calculator_for, once, reporter, worker
 
 
 def constant_energy_protocol(
@@ -60,7 +59,7 @@ def constant_energy_protocol(
 
 
 @dataclass
-class VibrationBatchMaker(Maker):
+class VibrationBatchMaker(RelaxedBatchMaker):
     """Run configurations of a relaxed batch at constant energy, restartable in the middle.
 
     Configurations that relaxed to one basin (ions on the same sites, energies within 1 meV/atom) share one
@@ -83,8 +82,6 @@ class VibrationBatchMaker(Maker):
         Mobile species to treat as gas and solid as well, beside the harmonic result.
     """
 
-    potential: PotentialIdentity
-    temperatures_K: tuple[float, ...]
     protocol: MolecularDynamicsProtocol = field(default_factory=constant_energy_protocol)
     seed: int = 1
     maximum_configurations: int | None = None
@@ -111,7 +108,14 @@ class VibrationBatchMaker(Maker):
         """
         batch = ConfigurationBatchOutput.model_validate(relaxed)
         level = relaxation_level(batch.model_dump(mode="json"))
-        key = _batch_key(self, batch)
+        key = self.key(
+            "vibration_batch",
+            batch,
+            self.protocol,
+            seed=self.seed,
+            maximum_configurations=self.maximum_configurations,
+            **_two_phase(self),
+        )
 
         def compute(folder: Path) -> VibrationBatchOutput:
             """Run what is not known yet and upload the spectra."""
@@ -119,27 +123,14 @@ class VibrationBatchMaker(Maker):
             structures = unpack_structures(worker().blobs.get(batch.structures.sha256))
             done = _run_each(self, runs, structures, folder, level)
             own = [_of_configuration(done[name], runs[name].configuration) for name in runs]
-            packed = pack_documents(json.dumps(run["document"]) for run in own if run["document"])
-            shared = batch.model_dump(
-                include={
-                    *("parent_id", "parent_name", "occupancy_class", "formula"),
-                    *("chemical_system", "elements", "n_atoms"),
-                }
-            )
             return VibrationBatchOutput(
                 calculation_key=key,
-                **shared,
-                potential=self.potential,
+                **self.fields(batch, level, own, inputs),
                 protocol=self.protocol,
-                relaxation_level=level,
                 seed=self.seed,
-                results=[VibrationResult.model_validate(run["result"]) for run in own],
                 n_reused=len(done.reused),
-                documents=worker().blobs.put(packed, "application/zstd+json"),
-                inputs=inputs or [],
                 potential_time_s=sum(run["potential_time_s"] for run in done.computed()),
                 total_time_s=sum(run["result"]["total_time_s"] for run in done.computed()),
-                versions=versions(),
             )
 
         return once(key, VibrationBatchOutput, compute)
@@ -153,21 +144,6 @@ class _Wanted:
     temperature_K: float
     seed: int
     key: str
-
-
-def _batch_key(maker: VibrationBatchMaker, batch: ConfigurationBatchOutput) -> str:
-    return content_hash(
-        {
-            "kind": "vibration_batch",
-            "structures": batch.structures.sha256,
-            "potential": [maker.potential.code, maker.potential.weights_sha256],
-            "protocol": maker.protocol.model_dump(mode="json"),
-            "temperatures_K": [float(t) for t in maker.temperatures_K],
-            "seed": maker.seed,
-            "maximum_configurations": maker.maximum_configurations,
-        }
-        | _two_phase(maker)
-    )
 
 
 def _two_phase(maker: VibrationBatchMaker) -> dict[str, str]:

@@ -29,6 +29,7 @@ def submit(
     """Check a campaign whole, then add its workflows to the LaunchPad."""
     from rich.console import Console
 
+    from sse_screen.cli.developments import print_development
     from sse_screen.cli.surveys import print_survey
     from sse_screen.database.indexes import ensure_indexes
     from sse_screen.database.stores import connect, launchpad
@@ -47,7 +48,7 @@ def submit(
     if plan.survey is not None:
         print_survey(plan.survey.output, console)
     if plan.development is not None:
-        console.print(f"{plan.campaign.name}: {plan.development.estimate.describe()}")
+        print_development(plan.development.estimate, console)
     if dry_run:
         console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
         return

@@ -71,7 +71,7 @@ def show(name: Which, as_json: AsJson = False) -> None:
         "level of theory": found.level_of_theory,
         "labels": ""
         if found.n_training is None
-        else f"{found.n_training} learnt, {found.n_held_out} held out",
+        else f"{found.n_training} learnt, {found.n_validation} chose the epoch, {found.n_test} tested on",
         "gates": found.gate_verdict.replace("_", " "),
     }
     for key, value in rows.items():
@@ -79,7 +79,7 @@ def show(name: Which, as_json: AsJson = False) -> None:
     table = Table(title="errors (RMSE)", title_justify="left")
     for column in ("set", "structures", "energy (meV/atom)", "force (meV/Å)", "stress (GPa)"):
         table.add_column(column)
-    for label in ("training", "held_out", "unseen_composition", "parent_held_out"):
+    for label in ("training", "validation", "test", "unseen_composition", "parent_test"):
         metrics: SetMetrics | None = getattr(found, label)
         if metrics is not None:
             table.add_row(label.replace("_", " "), *_errors(metrics))
@@ -243,8 +243,8 @@ def _symbols(elements: str) -> list[str]:
 
 def _summary(potential: PotentialDoc) -> dict[str, Any]:
     kept = ("name", "aliases", "weights_sha256", "method", "elements", "level_of_theory", "gate_verdict")
-    held_out = None if potential.held_out is None else potential.held_out.model_dump(mode="json")
-    return potential.model_dump(mode="json", include=set(kept)) | {"held_out": held_out}
+    errors = None if potential.test is None else potential.test.model_dump(mode="json")
+    return potential.model_dump(mode="json", include=set(kept)) | {"test": errors}
 
 
 def _row(potential: PotentialDoc) -> list[str]:
@@ -255,7 +255,7 @@ def _row(potential: PotentialDoc) -> list[str]:
         potential.method,
         " ".join(elements) if len(elements) <= _MANY_ELEMENTS else f"{len(elements)} elements",
         potential.level_of_theory,
-        _force_error(potential.held_out),
+        _force_error(potential.test),
         potential.gate_verdict.replace("_", " "),
     ]
 

@@ -1,4 +1,4 @@
-"""Stored form of a learning curve: held-out errors over the number of structures learnt from."""
+"""Stored form of a learning curve: errors on the test set over the number of structures learnt from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class LearningPoint(Document):
     seed: int = Field(description="Seed of the training")
     weights_sha256: str = Field(description="The potential that came out")
     energy_error_eV_per_atom: float = Field(
-        description="Held-out RMSE", json_schema_extra={"unit": "eV/atom"}
+        description="RMSE on the test set", json_schema_extra={"unit": "eV/atom"}
     )
     force_error_eV_per_A: float = Field(
-        description="Held-out RMSE", json_schema_extra={"unit": "eV/angstrom"}
+        description="RMSE on the test set", json_schema_extra={"unit": "eV/angstrom"}
     )
-    stress_error_GPa: float | None = Field(description="Held-out RMSE", json_schema_extra={"unit": "GPa"})
+    stress_error_GPa: float | None = Field(
+        description="RMSE on the test set", json_schema_extra={"unit": "GPa"}
+    )
 
 
 class FittedLaw(Document):
@@ -53,11 +55,12 @@ class LearningCurveDoc(DerivedDocument):
     """Trainings that differ in nothing but the number of structures and the seed."""
 
     collection: ClassVar[str] = "learning_curve"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = (
         "method",
         "parent_sha256",
-        "held_out_sha256",
+        "validation_sha256",
+        "test_sha256",
         "level_of_theory_id",
         "protocol_sha256",
     )
@@ -66,8 +69,9 @@ class LearningCurveDoc(DerivedDocument):
     method: str = Field(description="How they were trained")
     parent: PotentialIdentity | None = Field(description="What all trainings began with")
     parent_sha256: str = Field(description="Its weights; empty for trainings from scratch")
-    held_out_sha256: str = Field(description="Hash of the held-out labels that all are judged by")
-    n_held_out: int = Field(description="Held-out structures", json_schema_extra={"unit": "1"})
+    validation_sha256: str = Field(description="Hash of the labels that chose the epoch of all")
+    test_sha256: str = Field(description="Hash of the labels that all are judged by")
+    n_test: int = Field(description="Structures that all are judged by", json_schema_extra={"unit": "1"})
     elements: list[str] = Field(description="Elements of the labels")
     chemical_system: str = Field(description="Elements of the labels, joined by -")
     level_of_theory: str = Field(description="Of all labels")
@@ -99,7 +103,8 @@ class LearningCurveDoc(DerivedDocument):
         return {
             "method": output["method"],
             "parent_sha256": "" if parent is None else parent["weights_sha256"],
-            "held_out_sha256": output["held_out_sha256"],
+            "validation_sha256": output["validation_sha256"],
+            "test_sha256": output["test_sha256"],
             "level_of_theory_id": output["level_of_theory_id"],
             "protocol_sha256": content_hash(output["protocol"]),
         }
@@ -144,7 +149,7 @@ class LearningCurveDoc(DerivedDocument):
         few = f"{len(set(sizes))} training-set sizes; a curve needs {MINIMUM_SIZES}"
         first = ordered[0]
         group = cls.group_of(first.model_dump(mode="json"))
-        copied = ("method", "parent", "n_held_out", "level_of_theory", "protocol", "held_out_sha256")
+        copied = ("method", "parent", "n_test", "level_of_theory", "protocol")
         elements = sorted({element for training in ordered for element in training.elements})
         return cls(
             id=cls.id_of(group),
@@ -162,7 +167,7 @@ class LearningCurveDoc(DerivedDocument):
 
 
 def _point(training: TrainingOutput) -> LearningPoint:
-    errors = training.held_out
+    errors = training.test
     return LearningPoint(
         n_training=training.n_training,
         seed=training.seed,

@@ -52,7 +52,7 @@ class PotentialDoc(DerivedDocument):
     """A potential: its weights, what it came from, how good it is, and whether it passed the gates."""
 
     collection: ClassVar[str] = "potential"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = ("weights_sha256",)
 
     weights_sha256: str = Field(description="sha256 of the weights, its identity")
@@ -70,9 +70,17 @@ class PotentialDoc(DerivedDocument):
     n_training: int | None = Field(
         None, description="Structures learnt from", json_schema_extra={"unit": "1"}
     )
-    n_held_out: int | None = Field(None, description="Structures kept apart", json_schema_extra={"unit": "1"})
+    n_validation: int | None = Field(
+        None, description="Structures that chose the epoch", json_schema_extra={"unit": "1"}
+    )
+    n_test: int | None = Field(
+        None, description="Structures never looked at before the end", json_schema_extra={"unit": "1"}
+    )
     formulas: list[str] = Field(default_factory=list, description="Reduced formulas learnt from")
     protocol: TrainingProtocol | MaceProtocol | None = Field(None, description="How it was trained")
+    replay: BlobReference | None = Field(
+        None, description="Packed structures that were replayed; null: none, or crystals of the library"
+    )
     split: SplitProtocol | None = Field(None, description="How the labels were divided")
     seed: int | None = Field(None, description="Seed of the training")
     best_epoch: int | None = Field(
@@ -80,14 +88,17 @@ class PotentialDoc(DerivedDocument):
     )
     history: list[EpochRecord] = Field(default_factory=list, description="One record an epoch")
     training: SetMetrics | None = Field(None, description="Errors on the structures learnt from")
-    held_out: SetMetrics | None = Field(None, description="Errors on configurations kept apart")
+    validation: SetMetrics | None = Field(None, description="Errors on the structures that chose the epoch")
+    test: SetMetrics | None = Field(
+        None, description="Errors on configurations never looked at before the end"
+    )
     unseen_composition: SetMetrics | None = Field(
         None, description="Errors on compositions not trained on; null: none were labelled"
     )
-    parent_held_out: SetMetrics | None = Field(
-        None, description="The parent's errors on the held-out set, energies of the elements refitted"
+    parent_test: SetMetrics | None = Field(
+        None, description="The parent's errors on the test set, energies of the elements refitted"
     )
-    parity: ParityPoints | None = Field(None, description="Labels and predictions on the held-out set")
+    parity: ParityPoints | None = Field(None, description="Labels and predictions on the test set")
     gate_verdict: GateVerdict = Field(
         description="Whether it may be used in production; published: it comes with a package"
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, content_hash
 
-MEANING_VERSION = "1"
+MEANING_VERSION = "2"
 
 
 class HuberLoss(Document):
@@ -57,7 +57,9 @@ class TrainingProtocol(Document):
     """How a potential is trained; with parent, data and seed it fixes the result."""
 
     maximum_epochs: int = Field(100, ge=1, le=100_000, description="Last epoch at the latest")
-    patience: int = Field(20, ge=1, description="Stop after so many epochs without a lower held-out loss")
+    patience: int = Field(
+        20, ge=1, description="Stop after so many epochs without a lower loss on the validation set"
+    )
     batch_size: int = Field(8, ge=1, description="Structures a step")
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
     schedule: LearningRateSchedule = LearningRateSchedule()
@@ -75,6 +77,17 @@ class TrainingProtocol(Document):
         description="Training is refused when energies are off by more in a way that compositions explain",
         json_schema_extra={"unit": "eV/atom"},
     )
+    replay_weight: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight of the loss on structures with the parent's labels, against forgetting; 0: none",
+    )
+
+    @property
+    def replays(self) -> bool:
+        """Whether structures with the parent's labels are learnt again."""
+        return self.replay_weight > 0
 
 
 class MaceProtocol(Document):
@@ -90,7 +103,9 @@ class MaceProtocol(Document):
     correlation: int = Field(2, ge=1, le=4, description="Order of the products")
     cutoff_A: float = Field(5.0, gt=0, le=12, json_schema_extra={"unit": "angstrom"})
     maximum_epochs: int = Field(100, ge=1, description="Last epoch at the latest")
-    patience: int = Field(20, ge=1, description="Stop after so many epochs without a lower held-out loss")
+    patience: int = Field(
+        20, ge=1, description="Stop after so many epochs without a lower loss on the validation set"
+    )
     batch_size: int = Field(4, ge=1, description="Structures a step")
     learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
     energy_weight: float = Field(1.0, ge=0, description="Weight of energies")
@@ -108,6 +123,11 @@ class MaceProtocol(Document):
         description="Refused when energies are off by more in a way that compositions explain",
         json_schema_extra={"unit": "eV/atom"},
     )
+
+    @property
+    def replays(self) -> bool:
+        """Whether structures with the foundation's labels are learnt again."""
+        return self.method == "multihead"
 
 
 class ErrorStatistics(Document):
@@ -131,7 +151,7 @@ class SetMetrics(Document):
 
 
 class ParityPoints(Document):
-    """Labels and predictions on the held-out set, for a figure; forces and stresses are thinned out."""
+    """Labels and predictions on the test set, for a figure; forces and stresses are thinned out."""
 
     energy_label_eV_per_atom: list[float] = Field(json_schema_extra={"unit": "eV/atom"})
     energy_predicted_eV_per_atom: list[float] = Field(json_schema_extra={"unit": "eV/atom"})
@@ -147,20 +167,27 @@ class EpochRecord(Document):
     epoch: int = Field(description="Number of the epoch, from 1")
     learning_rate: float = Field(description="Learning rate in the epoch")
     training_loss: float = Field(description="Mean loss over the steps of the epoch")
-    held_out_loss: float = Field(description="Loss on the held-out set after the epoch")
+    validation_loss: float = Field(description="Loss on the validation set after the epoch")
     energy_error_eV_per_atom: float = Field(
-        description="Root mean square error on the held-out set", json_schema_extra={"unit": "eV/atom"}
+        description="Root mean square error on the validation set", json_schema_extra={"unit": "eV/atom"}
     )
     force_error_eV_per_A: float = Field(
-        description="Root mean square error on the held-out set", json_schema_extra={"unit": "eV/angstrom"}
+        description="Root mean square error on the validation set",
+        json_schema_extra={"unit": "eV/angstrom"},
     )
 
 
 class SplitProtocol(Document):
-    """How labelled structures are divided."""
+    """How labelled structures are divided: to learn from, to choose the epoch, to test on."""
 
-    held_out_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share of the structures that is kept apart"
+    test_fraction: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Share of the structures that only the errors are measured on, at the end",
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="Share of the structures that chooses the epoch"
     )
     unseen_formulas: tuple[str, ...] = Field(
         (), description="Compositions that are only tested on, any multiple of the formula"
@@ -176,6 +203,15 @@ class SplitProtocol(Document):
         1.0, gt=0, le=1, description="Learn from this share only, where n_training is null"
     )
     seed: int = Field(0, ge=0, description="Seed of the choice")
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        apart = self.test_fraction + self.validation_fraction
+        if apart >= 1:
+            raise ValueError(
+                f"test_fraction and validation_fraction add up to {apart:g}: nothing is left to learn from"
+            )
+        return self
 
 
 class TrainingOutput(Document):
@@ -194,11 +230,18 @@ class TrainingOutput(Document):
     level_of_theory: str = Field(description="Of all labels")
     level_of_theory_id: str = Field(description="Hash of the level of theory")
     dataset_sha256: str = Field(description="Hash of all labels and their uses, whatever their order")
-    held_out_sha256: str = Field(description="Hash of the held-out labels")
+    validation_sha256: str = Field(description="Hash of the labels that chose the epoch")
+    test_sha256: str = Field(description="Hash of the labels that the errors are measured on")
     labels: list[BlobReference] = Field(description="The packed labels it was made from")
+    replay: BlobReference | None = Field(
+        None, description="Packed structures that were replayed; null: none, or crystals of the library"
+    )
     split: SplitProtocol
     n_training: int = Field(description="Structures to learn from", json_schema_extra={"unit": "1"})
-    n_held_out: int = Field(description="Structures that chose the epoch", json_schema_extra={"unit": "1"})
+    n_validation: int = Field(description="Structures that chose the epoch", json_schema_extra={"unit": "1"})
+    n_test: int = Field(
+        description="Structures never looked at before the end", json_schema_extra={"unit": "1"}
+    )
     protocol: TrainingProtocol | MaceProtocol
     seed: int = Field(description="Seed of the order of the structures")
     reference_shift_eV: dict[str, float] = Field(
@@ -209,10 +252,11 @@ class TrainingOutput(Document):
     stopped_early: bool = Field(description="Whether the patience ran out")
     history: list[EpochRecord] = Field(description="One record an epoch")
     training: SetMetrics = Field(description="Errors on the structures it learnt from")
-    held_out: SetMetrics = Field(description="Errors on configurations kept apart")
+    validation: SetMetrics = Field(description="Errors on the structures that chose the epoch")
+    test: SetMetrics = Field(description="Errors on configurations never looked at before the end")
     unseen_composition: SetMetrics | None = Field(description="Errors on compositions not trained on")
-    parent_held_out: SetMetrics | None = Field(
-        description="The parent's errors on the held-out set, energies of the elements refitted"
+    parent_test: SetMetrics | None = Field(
+        description="The parent's errors on the test set, energies of the elements refitted"
     )
     parity: ParityPoints
     warnings: list[str] = Field(default_factory=list, description="What to know before using it")
@@ -233,7 +277,7 @@ def training_key(
     Parameters
     ----------
     dataset_sha256 : str
-        Hash of the labels and of which of them are held out.
+        Hash of the labels and of what each is used for.
     parent : PotentialIdentity or None
         Only the code and the hash of the weights count.
     protocol : TrainingProtocol or MaceProtocol

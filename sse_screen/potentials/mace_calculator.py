@@ -39,6 +39,38 @@ def mace_version() -> str:
     return version("mace-torch")
 
 
+def read_mace(path: Path, device: str = "cpu") -> Any:
+    """Read a MACE model.
+
+    Parameters
+    ----------
+    path : Path
+        Model file. It can hold code that runs when it is loaded: load only files that you trust.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    torch.nn.Module
+        MACE's own model.
+
+    Raises
+    ------
+    InputError
+        MACE is not installed, or the file is no MACE model.
+    """
+    mace_version()
+    import mace  # noqa: F401 - has to be imported before e3nn
+    import torch
+
+    try:
+        model = torch.load(path, map_location=device, weights_only=False)
+        model.atomic_numbers.tolist()
+    except Exception as error:  # unpickling a file of another kind can end in any error
+        raise InputError(f"potential {str(path)!r}: cannot be read as a MACE model ({error})") from error
+    return model
+
+
 def load_mace(path: Path, device: str) -> Calculator:
     """Load a MACE model silently.
 
@@ -68,10 +100,9 @@ def load_mace(path: Path, device: str) -> Calculator:
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import mace  # noqa: F401 - has to be imported before e3nn
+            model = read_mace(path, device)
             from mace.calculators import MACECalculator
 
-            model = torch.load(path, map_location=device, weights_only=False)
             heads = list(getattr(model, "heads", None) or [])
             choice: dict[str, Any] = (
                 {"head": _OWN_HEAD if _OWN_HEAD in heads else heads[-1]} if len(heads) > 1 else {}
@@ -92,8 +123,6 @@ def load_mace(path: Path, device: str) -> Calculator:
                         torch.set_default_dtype(before)
 
             return OwnPrecision(models=[model], device=device, default_dtype=kind, **choice)
-    except Exception as error:
-        raise InputError(f"potential {str(path)!r}: cannot be read as a MACE model ({error})") from error
     finally:
         logging.disable(level)
         torch.set_default_dtype(precision)  # MACE changes it, and other potentials would compute otherwise

@@ -19,6 +19,7 @@ from sse_screen.documents.base import Document, PotentialIdentity, content_hash
 from sse_screen.documents.potential import PotentialAlias, PotentialDoc, PotentialRegistration, check_alias
 from sse_screen.exceptions import InputError
 from sse_screen.potentials.classical import classical_names
+from sse_screen.potentials.mace_calculator import read_mace
 from sse_screen.potentials.registry import bundled_models, find_potential, known_potentials
 
 if TYPE_CHECKING:
@@ -32,6 +33,28 @@ _NAMESPACE = uuid.UUID("8c1d7f0e-6f0b-4f6e-9d2e-0f3f6a1b7c55")
 _NOT_IN_MPTRJ = {"Po", "At", "Rn", "Fr", "Ra"}
 MPTRJ_ELEMENTS = tuple(sorted(set(chemical_symbols[1:95]) - _NOT_IN_MPTRJ))
 SUFFIXES = {"chgnet": ".pth.tar", "mace": ".model", "lammps": ".json"}
+
+
+def known_elements(potential: PotentialIdentity, path: Path) -> list[str]:
+    """Give the elements that a potential knows, whether or not labels of all of them were learnt.
+
+    Parameters
+    ----------
+    potential : PotentialIdentity
+        Its ``elements`` count, where they are known.
+    path : Path
+        Its file; a MACE model tells.
+
+    Returns
+    -------
+    list of str
+        Alphabetical; those of MPtrj for a CHGNet that does not say.
+    """
+    if potential.elements is not None:
+        return potential.elements
+    if potential.code == "mace":
+        return sorted(chemical_symbols[number] for number in read_mace(path).atomic_numbers.tolist())
+    return list(MPTRJ_ELEMENTS)
 
 
 def register_bundled(database: Database[dict[str, Any]], blobs: BlobStore) -> None:

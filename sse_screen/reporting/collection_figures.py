@@ -157,11 +157,14 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
     },
     "learning_curve": {
         "learning_curve": FigureKind(
-            "held-out errors over the training-set size", _first(potential_figures.learning_curve_figure)
+            "errors on the test set over the training-set size",
+            _first(potential_figures.learning_curve_figure),
         ),
     },
     "potential": {
-        "parity": FigureKind("predictions over labels, held out", _first(potential_figures.parity_figure)),
+        "parity": FigureKind(
+            "predictions over labels of the test set", _first(potential_figures.parity_figure)
+        ),
         "training": FigureKind("losses over the epochs", _first(potential_figures.training_figure)),
     },
     "site_network": {

@@ -14,7 +14,7 @@ _BLUE, _GREY, _ORANGE = "#1f5fa8", "#8a8f98", "#d9822b"
 
 
 def parity_figure(document: PotentialDoc) -> Figure | None:
-    """Draw predictions over labels of the held-out set, for energies, forces and stresses.
+    """Draw predictions over labels of the test set, for energies, forces and stresses.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def parity_figure(document: PotentialDoc) -> Figure | None:
     Figure or None
         None for a potential that was not trained here.
     """
-    points, errors = document.parity, document.held_out
+    points, errors = document.parity, document.test
     if points is None or errors is None:
         return None
     energies = (points.energy_label_eV_per_atom, points.energy_predicted_eV_per_atom)
@@ -39,7 +39,7 @@ def parity_figure(document: PotentialDoc) -> Figure | None:
     figure = Figure(figsize=(3.6 * len(panels), 3.5), layout="constrained")
     for number, panel in enumerate(panels, 1):
         _parity_panel(figure.add_subplot(1, len(panels), number), *panel)
-    figure.suptitle(f"{document.name}: held-out configurations", fontsize=10)
+    figure.suptitle(f"{document.name}: test set", fontsize=10)
     return figure
 
 
@@ -82,7 +82,7 @@ def training_figure(document: PotentialDoc) -> Figure | None:
     axes = figure.add_subplot()
     epochs = [record.epoch for record in document.history]
     axes.semilogy(epochs, [r.training_loss for r in document.history], color=_GREY, label="learnt from")
-    axes.semilogy(epochs, [r.held_out_loss for r in document.history], color=_BLUE, label="held out")
+    axes.semilogy(epochs, [r.validation_loss for r in document.history], color=_BLUE, label="validation")
     if document.best_epoch is not None:
         axes.axvline(document.best_epoch, color=_ORANGE, lw=1, label="taken")
     axes.set_xlabel("epoch")
@@ -93,7 +93,7 @@ def training_figure(document: PotentialDoc) -> Figure | None:
 
 
 def learning_curve_figure(document: LearningCurveDoc) -> Figure:
-    """Draw held-out errors over the training-set size with the fitted power laws and their intervals.
+    """Draw errors on the test set over the training-set size with the fitted power laws and their intervals.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def learning_curve_figure(document: LearningCurveDoc) -> Figure:
     sizes = [point.n_training for point in document.points]
     for number, (quantity, label, errors) in enumerate(panels, 1):
         axes = figure.add_subplot(1, 2, number)
-        axes.loglog(sizes, errors, "o", color=_BLUE, ms=5, label="held out")
+        axes.loglog(sizes, errors, "o", color=_BLUE, ms=5, label="test set")
         law = next((law for law in document.laws if law.quantity == quantity), None)
         if law is not None:
             n = np.geomspace(min(sizes), 2 * max(sizes), 50)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from sse_screen.exceptions import InputError
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory, common_level
 
 SplitBy = Literal["parent", "run"]
+_Item = TypeVar("_Item")
 
 
 class LeakError(InputError):
@@ -135,6 +136,7 @@ def split_dataset(
     *,
     by: SplitBy = "parent",
     unseen_compositions: Iterable[str] = (),
+    with_all_elements: str | None = None,
 ) -> dict[str, Dataset]:
     """Split a set so that all frames of a parent configuration stay together.
 
@@ -155,6 +157,8 @@ def split_dataset(
         second configuration.
     unseen_compositions : iterable of str
         Reduced formulas that go, all of them, into a part of their own named ``unseen``.
+    with_all_elements : str, optional
+        Part that gets groups first, until it has every element that occurs.
 
     Returns
     -------
@@ -164,7 +168,7 @@ def split_dataset(
     Raises
     ------
     InputError
-        If the fractions are none, a composition does not occur, or there are fewer groups than parts.
+        If the fractions are none, a composition does not occur, or there are too few groups for the parts.
     """
     _check_fractions(fractions)
     wanted = set(unseen_compositions)
@@ -174,13 +178,14 @@ def split_dataset(
         raise InputError(f"unseen composition {missing[0]}: not in the set, which has {known}")
     rest = [s for s in dataset if composition[s.content_hash] not in wanted]
     groups = _groups(rest, by)
-    if len(groups) < len(fractions):
-        way_out = "label more configurations" + (", or split by run" if by == "parent" else " and runs")
-        raise InputError(
-            f"{len(groups)} {'parent configurations' if by == 'parent' else 'runs'} cannot be split into "
-            f"{len(fractions)} parts of which none knows the others' structures: {way_out}"
-        )
-    parts = _deal(groups, fractions, rng)
+    groups = [groups[i] for i in rng.permutation(len(groups))]
+    n_first = 0
+    if with_all_elements is not None:
+        groups, n_first = covering_first(groups, lambda group: {e for s in group for e in s.species})
+    if len(groups) - max(n_first, 1) < len(fractions) - 1:
+        raise InputError(_too_few(len(groups), n_first, fractions, by, with_all_elements))
+    dealt = {name: groups[:n_first] if name == with_all_elements else [] for name in fractions}
+    parts = _deal(groups[n_first:], dealt, fractions)
     if wanted:
         parts["unseen"] = [s for s in dataset if composition[s.content_hash] in wanted]
     split = {name: Dataset(tuple(structures)) for name, structures in parts.items()}
@@ -250,16 +255,60 @@ def _groups(structures: list[LabelledStructure], by: SplitBy) -> list[list[Label
     return sorted(members.values(), key=lambda group: min(structure.content_hash for structure in group))
 
 
+def covering_first(
+    items: Sequence[_Item], elements_of: Callable[[_Item], set[str]]
+) -> tuple[list[_Item], int]:
+    """Put items first that together have every element, each time the one that brings most new ones.
+
+    Parameters
+    ----------
+    items : sequence
+        Structures, or groups of them; of equal ones the earlier is taken.
+    elements_of : callable
+        Gives the elements of an item.
+
+    Returns
+    -------
+    items : list
+        All of them; the others keep their order.
+    n_first : int
+        How many have every element.
+    """
+    first: list[int] = []
+    missing = {element for item in items for element in elements_of(item)}
+    while missing:
+        first.append(max(range(len(items)), key=lambda i: (len(missing & elements_of(items[i])), -i)))
+        missing -= elements_of(items[first[-1]])
+    order = [*first, *(i for i in range(len(items)) if i not in first)]
+    return [items[i] for i in order], len(first)
+
+
+def _too_few(
+    n_groups: int, n_first: int, fractions: Mapping[str, float], by: SplitBy, with_all_elements: str | None
+) -> str:
+    kind = "parent configurations" if by == "parent" else "runs"
+    way_out = "label more configurations" + (", or split by run" if by == "parent" else " and runs")
+    names = ", ".join(fractions)
+    reason = f"{n_groups} {kind} cannot be split into {len(fractions)} parts ({names})"
+    if n_first > 1:
+        reason += f", of which {with_all_elements} has every element (that takes {n_first} of them) and"
+    else:
+        reason += " of which"
+    return f"{reason} none knows the others' structures: {way_out}"
+
+
 def _deal(
-    groups: list[list[LabelledStructure]], fractions: Mapping[str, float], rng: np.random.Generator
+    groups: list[list[LabelledStructure]],
+    dealt: Mapping[str, list[list[LabelledStructure]]],
+    fractions: Mapping[str, float],
 ) -> dict[str, list[LabelledStructure]]:
-    total = sum(len(group) for group in groups)
-    parts: dict[str, list[LabelledStructure]] = {name: [] for name in fractions}
-    order = [groups[i] for i in rng.permutation(len(groups))]
-    for number, group in enumerate(order):
+    """Deal groups to parts, some of which have got others before."""
+    parts = {name: [structure for group in got for structure in group] for name, got in dealt.items()}
+    total = sum(map(len, groups)) + sum(map(len, parts.values()))
+    for number, group in enumerate(groups):
         empty = [name for name, part in parts.items() if not part]
         # the last groups are for parts that would stay empty
-        names = empty if len(order) - number <= len(empty) else list(parts)
+        names = empty if len(groups) - number <= len(empty) else list(parts)
         lacking = {name: fractions[name] * total - len(parts[name]) for name in names}
         parts[max(lacking, key=lambda name: lacking[name])] += group
     return parts

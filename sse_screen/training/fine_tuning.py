@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from sse_screen.training.chgnet_examples import (
 from sse_screen.training.errors import TrainingDivergedError, TrainingInputError
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.losses import loss_of
+from sse_screen.training.result import Progress, TrainingResult, best_epoch, is_finished
 from sse_screen.training.sets import TrainingSets
 
 if TYPE_CHECKING:
@@ -39,33 +40,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 CHECKPOINT = "checkpoint.pt"
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class FineTuningResult:
-    """A finished training.
-
-    Attributes
-    ----------
-    weights : bytes
-        A CHGNet file with the weights of the best epoch, as :func:`sse_screen.potentials.load_calculator`
-        reads it.
-    reference_shift : ReferenceShift
-        What was added to the energies of the elements; empty where they were kept.
-    history : list of EpochRecord
-        One record an epoch.
-    best_epoch : int
-        Epoch with the lowest held-out loss.
-    stopped_early : bool
-        Whether the patience ran out.
-    """
-
-    weights: bytes
-    reference_shift: ReferenceShift
-    history: list[EpochRecord]
-    best_epoch: int
-    stopped_early: bool
 
 
 @dataclass
@@ -78,10 +52,6 @@ class _Training:
     rng: np.random.Generator
     history: list[EpochRecord] = field(default_factory=list)
     best_state: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def best_epoch(self) -> int:
-        return min(self.history, key=lambda record: (record.held_out_loss, record.epoch)).epoch
 
     def state(self) -> dict[str, Any]:
         import torch
@@ -115,8 +85,10 @@ def fine_tune(
     seed: int,
     folder: Path,
     progress: Progress = lambda _done, _total: None,
+    *,
     device: str | None = None,
-) -> FineTuningResult:
+    replay: Sequence[LabelledStructure] = (),
+) -> TrainingResult:
     """Fine-tune a CHGNet, or go on where a killed training stopped.
 
     Parameters
@@ -135,10 +107,14 @@ def fine_tune(
         Takes epochs done and the most there will be.
     device : str, optional
         ``cpu``, ``cuda``; by default the GPU when there is one.
+    replay : sequence of LabelledStructure
+        Structures with the parent's labels, learnt again with ``replay_weight`` so that they are not
+        forgotten: rehearsal, and with labels that the parent itself made pseudo-rehearsal (Robins 1995,
+        10.1080/09540099550039318). Their energies move with those of the elements.
 
     Returns
     -------
-    FineTuningResult
+    TrainingResult
         With the best weights, read from the disk.
 
     Raises
@@ -150,32 +126,33 @@ def fine_tune(
     """
     import torch
 
+    if protocol.replays != bool(replay):
+        raise TrainingInputError(
+            f"replay_weight {protocol.replay_weight:g}: replayed structures go with a weight above 0, which "
+            "needs them"
+        )
     device = choose_device(device)
     torch.manual_seed(seed)
     model = load_chgnet(parent).to(device)
     learnt = make_examples(model, sets.training, device)
-    judged = make_examples(model, sets.held_out, device)
+    judged = make_examples(model, sets.validation, device)
     shift = _set_reference(model, sets.training, learnt, protocol)
+    again = make_examples(model, [_moved(structure, shift) for structure in replay], device)
     training = _start(model, protocol, seed)
     path = folder / CHECKPOINT
     began_with = hashlib.sha256(parent.read_bytes()).hexdigest()
-    identity = content_hash([sets.sha256, began_with, protocol.model_dump(mode="json"), seed])
+    replayed = [structure.content_hash for structure in replay]
+    identity = content_hash([sets.sha256, began_with, replayed, protocol.model_dump(mode="json"), seed])
     if (state := read_checkpoint(path, identity)) is not None:
         training.restore(state)
-    while not _finished(training, protocol):
-        _epoch(training, learnt, judged, protocol)
+    while not is_finished(training.history, protocol.maximum_epochs, protocol.patience):
+        _epoch(training, learnt, again, judged, protocol)
         write_checkpoint(path, training.state() | {"identity": identity})
         progress(len(training.history), protocol.maximum_epochs)
     state = read_checkpoint(path, identity)
     assert state is not None  # at least one epoch was run
     best = {"model_args": dict(model.model_args), "state_dict": state["best_state"]}
-    return FineTuningResult(
-        weights=to_bytes({"model": best}),
-        reference_shift=shift,
-        history=training.history,
-        best_epoch=training.best_epoch,
-        stopped_early=len(training.history) < protocol.maximum_epochs,
-    )
+    return TrainingResult(to_bytes({"model": best}), shift, training.history)
 
 
 def _set_reference(
@@ -239,48 +216,64 @@ def _factor_of(schedule: LearningRateSchedule, maximum_epochs: int) -> Callable[
     return lambda epoch: low + (1 - low) * (1 + math.cos(math.pi * min(epoch, last) / last)) / 2
 
 
-def _finished(training: _Training, protocol: TrainingProtocol) -> bool:
-    n_epochs = len(training.history)
-    if n_epochs == 0:
-        return False
-    return n_epochs >= protocol.maximum_epochs or n_epochs - training.best_epoch >= protocol.patience
+def _moved(structure: LabelledStructure, shift: ReferenceShift) -> LabelledStructure:
+    """Count a label's energy from the new energies of the elements."""
+    return replace(structure, energy_eV=structure.energy_eV + shift.of(structure) * len(structure))
 
 
-def _epoch(
-    training: _Training, learnt: Sequence[Example], judged: Sequence[Example], protocol: TrainingProtocol
-) -> None:
-    """Run one epoch, judge it, and remember its weights when they are the best."""
-    number = len(training.history) + 1
-    learning_rate = float(training.optimizer.param_groups[0]["lr"])
+def _learn(
+    training: _Training, learnt: Sequence[Example], again: Sequence[Example], protocol: TrainingProtocol
+) -> list[float]:
+    """Take the steps of one epoch; give the losses on the labels."""
     order = training.rng.permutation(len(learnt))
+    order_again = training.rng.permutation(len(again)) if again else []
     losses = []
     for start in range(0, len(order), protocol.batch_size):
         chosen = [learnt[i] for i in order[start : start + protocol.batch_size]]
         training.optimizer.zero_grad()
         loss = loss_of(protocol.loss, predict(training.model, chosen, differentiable=True), labels_of(chosen))
+        losses.append(float(loss.detach()))
+        if again:
+            places = range(start, start + min(protocol.batch_size, len(again)))
+            replayed = [again[order_again[place % len(again)]] for place in places]
+            predicted = predict(training.model, replayed, differentiable=True)
+            loss = loss + protocol.replay_weight * loss_of(protocol.loss, predicted, labels_of(replayed))
         if not bool(loss.isfinite()):
             raise TrainingDivergedError(
-                f"epoch {number}: the loss is {float(loss)}; use a lower learning_rate than "
-                f"{protocol.learning_rate:g}"
+                f"epoch {len(training.history) + 1}: the loss is {float(loss)}; use a lower learning_rate "
+                f"than {protocol.learning_rate:g}"
             )
         loss.backward()
         training.optimizer.step()
-        losses.append(float(loss.detach()))
     training.scheduler.step()
+    return losses
+
+
+def _epoch(
+    training: _Training,
+    learnt: Sequence[Example],
+    again: Sequence[Example],
+    judged: Sequence[Example],
+    protocol: TrainingProtocol,
+) -> None:
+    """Run one epoch, judge it, and remember its weights when they are the best."""
+    number = len(training.history) + 1
+    learning_rate = float(training.optimizer.param_groups[0]["lr"])
+    losses = _learn(training, learnt, again, protocol)
     predicted, labels = predict_in_batches(training.model, judged, protocol.batch_size), labels_of(judged)
-    held_out_loss = float(loss_of(protocol.loss, predicted, labels))
-    if not math.isfinite(held_out_loss):
-        raise TrainingDivergedError(f"epoch {number}: the held-out loss is {held_out_loss}")
+    validation_loss = float(loss_of(protocol.loss, predicted, labels))
+    if not math.isfinite(validation_loss):
+        raise TrainingDivergedError(f"epoch {number}: the validation loss is {validation_loss}")
     record = EpochRecord(
         epoch=number,
         learning_rate=learning_rate,
         training_loss=float(np.mean(losses)),
-        held_out_loss=held_out_loss,
+        validation_loss=validation_loss,
         energy_error_eV_per_atom=_root_mean_square(predicted, labels, "energies"),
         force_error_eV_per_A=_root_mean_square(predicted, labels, "forces"),
     )
     training.history.append(record)
-    if training.best_epoch == number:
+    if best_epoch(training.history) == number:
         state = training.model.state_dict()
         training.best_state = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 

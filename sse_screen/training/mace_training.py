@@ -1,58 +1,36 @@
 """MACE, as an extra: from scratch, fine-tuned, or fine-tuned with several heads against forgetting.
 
 Training is MACE's own (Batatia et al. 2022, arXiv:2206.07697), in a process of its own; energies of the
-elements, splits and errors are the platform's. MACE takes up a killed training at the best epoch so far, not
-the last, so that its course may differ from an unbroken one.
+elements, splits and errors are the platform's. A killed training goes on at its last epoch, on one thread of
+the same machine with the same numbers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sse_screen.documents.training import EpochRecord, MaceProtocol
+from sse_screen.documents.base import content_hash
+from sse_screen.documents.training import MaceProtocol
 from sse_screen.potentials import load_calculator
-from sse_screen.potentials.mace_calculator import mace_version
+from sse_screen.potentials.mace_calculator import mace_version, read_mace
 from sse_screen.training.atom_reference import ReferenceShift, check_reference, fit_reference_shift
 from sse_screen.training.errors import TrainingDivergedError, TrainingInputError
 from sse_screen.training.labelled import LabelledStructure
+from sse_screen.training.mace_process import read_history
 from sse_screen.training.metrics import predict_with
+from sse_screen.training.result import Progress, TrainingResult
 from sse_screen.training.sets import TrainingSets
 
 _NAME = "model"
 _POLL_S = 0.5
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class MaceResult:
-    """A finished training of a MACE.
-
-    Attributes
-    ----------
-    weights : bytes
-        The model file.
-    reference_shift : ReferenceShift
-        Energies of the elements that it was given (from scratch), or what was added to the foundation's.
-    history : list of EpochRecord
-        One record an epoch.
-    """
-
-    weights: bytes
-    reference_shift: ReferenceShift
-    history: list[EpochRecord]
-
-    @property
-    def best_epoch(self) -> int:
-        """Epoch with the lowest held-out loss, whose weights MACE keeps."""
-        return min(self.history, key=lambda record: (record.held_out_loss, record.epoch)).epoch
 
 
 def train_mace(
@@ -65,7 +43,7 @@ def train_mace(
     replay: Sequence[LabelledStructure] = (),
     progress: Progress = lambda _done, _total: None,
     device: str = "cpu",
-) -> MaceResult:
+) -> TrainingResult:
     """Train a MACE.
 
     Parameters
@@ -77,7 +55,7 @@ def train_mace(
     seed : int
         Seed of weights and batches.
     folder : Path
-        Of this training alone; a killed one goes on at its best epoch.
+        Of this training alone; a killed one goes on at its last epoch.
     foundation : Path, optional
         Model to fine-tune; without it a small one is trained from scratch. A model file can hold code that
         runs when it is loaded: bring only files that you trust.
@@ -90,7 +68,7 @@ def train_mace(
 
     Returns
     -------
-    MaceResult
+    TrainingResult
         With the weights of the best epoch.
 
     Raises
@@ -107,25 +85,42 @@ def train_mace(
         )
     if (protocol.method == "multihead") != bool(replay):
         raise TrainingInputError(f"method {protocol.method}: a replay set is for multihead, which needs one")
+    began_with = None if foundation is None else hashlib.sha256(foundation.read_bytes()).hexdigest()
+    replayed = [structure.content_hash for structure in replay]
+    identity = content_hash([sets.sha256, began_with, replayed, protocol.model_dump(mode="json"), seed])
     shift, energies = _element_energies(sets.training, protocol, foundation, device)
     if foundation is not None and not replay:
         foundation = _with_energies(foundation, energies, folder / "foundation.model")
     _write_frames(folder / "training.xyz", sets.training)
-    _write_frames(folder / "held_out.xyz", sets.held_out)
+    _write_frames(folder / "validation.xyz", sets.validation)
     if replay:
         _write_frames(folder / "replay.xyz", replay)
-    command = _command(protocol, seed, energies, foundation, bool(replay), device)
-    results = folder / "results" / f"{_NAME}_run-{seed}_train.txt"
+    # MACE leaves out a batch that is not full, so that a set smaller than one would teach nothing
+    fitting = protocol.model_copy(update={"batch_size": min(protocol.batch_size, len(sets.training))})
+    _run(
+        _options(fitting, seed, energies, foundation, bool(replay), device),
+        identity,
+        folder,
+        lambda: progress(len(read_history(folder)), protocol.maximum_epochs),
+    )
+    return TrainingResult((folder / f"{_NAME}.model").read_bytes(), shift, read_history(folder))
+
+
+def _run(options: list[str], identity: str, folder: Path, look: Callable[[], None]) -> None:
+    """Run MACE in a process of its own; ended when this one is interrupted."""
+    command = [sys.executable, "-W", "ignore", "-m", "sse_screen.training.mace_process", identity, *options]
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-        while process.poll() is None:
-            progress(len(_history(results, protocol)), protocol.maximum_epochs)
-            time.sleep(_POLL_S)
-    model = folder / f"{_NAME}.model"
-    if process.returncode != 0 or not model.exists():
+        try:
+            while process.poll() is None:
+                time.sleep(_POLL_S)
+                look()
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
         tail = " | ".join((folder / "log.txt").read_text(errors="replace").splitlines()[-4:])
         raise TrainingDivergedError(f"MACE ended with status {process.returncode}: {tail}")
-    return MaceResult(model.read_bytes(), shift, _history(results, protocol))
 
 
 def _element_energies(
@@ -165,10 +160,9 @@ def foundation_energies(path: Path) -> dict[int, float]:
     dict
         Energy (eV) by atomic number, of the first head.
     """
-    import mace  # noqa: F401 - has to be imported before e3nn
     import torch
 
-    model = torch.load(path, map_location="cpu", weights_only=False)
+    model = read_mace(path)
     energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[0]
     numbers = model.atomic_numbers.tolist()
     return {int(z): float(e) for z, e in zip(numbers, energies.tolist(), strict=True)}
@@ -176,10 +170,9 @@ def foundation_energies(path: Path) -> dict[int, float]:
 
 def _with_energies(foundation: Path, energies: dict[int, float], target: Path) -> Path:
     """Write a foundation model with other energies of its elements: MACE keeps those of the file."""
-    import mace  # noqa: F401 - has to be imported before e3nn
     import torch
 
-    model = torch.load(foundation, map_location="cpu", weights_only=False)
+    model = read_mace(foundation)
     held = model.atomic_energies_fn.atomic_energies
     values = torch.tensor([energies[int(z)] for z in model.atomic_numbers.tolist()], dtype=held.dtype)
     held.copy_(values.expand_as(held))
@@ -187,7 +180,7 @@ def _with_energies(foundation: Path, energies: dict[int, float], target: Path) -
     return target
 
 
-def _command(
+def _options(
     protocol: MaceProtocol,
     seed: int,
     energies: dict[int, float],
@@ -199,7 +192,7 @@ def _command(
         "name": _NAME,
         "seed": seed,
         "train_file": "training.xyz",
-        "valid_file": "held_out.xyz",
+        "valid_file": "validation.xyz",
         "E0s": json.dumps(energies).replace('"', ""),
         "model": "MACE",
         "num_channels": protocol.channels,
@@ -229,8 +222,7 @@ def _command(
         options |= {"foundation_model": str(foundation.resolve()), "multiheads_finetuning": with_replay}
     if with_replay:
         options |= {"pt_train_file": "replay.xyz", "force_mh_ft_lr": True}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-W", "ignore", "-m", "mace.cli.run_train", *flags, "--restart_latest"]
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 def _write_frames(path: Path, structures: Sequence[LabelledStructure]) -> None:
@@ -247,31 +239,3 @@ def _write_frames(path: Path, structures: Sequence[LabelledStructure]) -> None:
             atoms.info["REF_stress"] = structure.stress_eV_per_A3.reshape(-1)
         frames.append(atoms)
     write(path, frames, format="extxyz")
-
-
-def _history(path: Path, protocol: MaceProtocol) -> list[EpochRecord]:
-    """Read the epochs from MACE's own record; of an epoch that was run again the last counts."""
-    if not path.exists():
-        return []
-    losses: dict[int, list[float]] = {}
-    records: dict[int, EpochRecord] = {}
-    for line in path.read_text().splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # a line that is being written
-        if entry.get("epoch") is None:
-            continue
-        number = int(entry["epoch"]) + 1
-        if entry.get("mode") == "opt":
-            losses.setdefault(number, []).append(float(entry["loss"]))
-        elif entry.get("mode") == "eval":
-            records[number] = EpochRecord(
-                epoch=number,
-                learning_rate=protocol.learning_rate,
-                training_loss=float(np.mean(losses.get(number, [entry["loss"]]))),
-                held_out_loss=float(entry["loss"]),
-                energy_error_eV_per_atom=float(entry["rmse_e_per_atom"]),
-                force_error_eV_per_A=float(entry["rmse_f"]),
-            )
-    return [records[number] for number in sorted(records)]

@@ -10,7 +10,14 @@ import numpy as np
 
 from sse_screen.documents.base import content_hash
 from sse_screen.documents.training import SplitProtocol
-from sse_screen.training.datasets import Dataset, SplitBy, check_split, dataset_hash, split_dataset
+from sse_screen.training.datasets import (
+    Dataset,
+    SplitBy,
+    check_split,
+    covering_first,
+    dataset_hash,
+    split_dataset,
+)
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory, common_level
 from sse_screen.training.metrics import formulas_of
@@ -24,17 +31,20 @@ class TrainingSets:
     ----------
     training : tuple of LabelledStructure
         The loss is minimised on them.
-    held_out : tuple of LabelledStructure
-        Configurations kept apart; they choose the epoch and give the errors.
+    validation : tuple of LabelledStructure
+        They choose the epoch, so that errors on them flatter.
+    test : tuple of LabelledStructure
+        Configurations that nothing looks at before the end; errors on them are the potential's. May be empty
+        where errors are measured by other means.
     unseen_composition : tuple of LabelledStructure
-        Structures of compositions that are in neither of the others; may be empty.
+        Structures of compositions that are in none of the others; may be empty.
     by : {"parent", "run"}
         What no two sets may share: a parent configuration, or only a run.
 
     Raises
     ------
     TrainingInputError
-        An empty set; a composition that is not unseen.
+        An empty set; a composition that is not unseen; an element that is not learnt.
     LeakError
         A structure, a parent configuration (or a run) in two sets.
     LabelError
@@ -42,24 +52,32 @@ class TrainingSets:
     """
 
     training: tuple[LabelledStructure, ...]
-    held_out: tuple[LabelledStructure, ...]
+    validation: tuple[LabelledStructure, ...]
+    test: tuple[LabelledStructure, ...] = ()
     unseen_composition: tuple[LabelledStructure, ...] = ()
     by: SplitBy = "parent"
 
     def __post_init__(self) -> None:
         """Refuse sets that would make the errors look better than they are."""
-        for name in ("training", "held_out"):
+        for name in ("training", "validation"):
             if not getattr(self, name):
                 raise TrainingInputError(f"{name}: no labelled structures")
         parts = {name: Dataset(found) for name, found in self._parts.items() if found}
         check_split(parts, by=self.by)
-        seen = set(formulas_of((*self.training, *self.held_out)))
+        for name in ("validation", "test"):
+            elements = {symbol for structure in getattr(self, name) for symbol in structure.species}
+            if unknown := sorted(elements - set(self.elements)):
+                raise TrainingInputError(
+                    f"{name}: has {', '.join(unknown)}, which no structure to learn from has; learn from "
+                    "more structures, or name the composition under unseen_formulas"
+                )
+        seen = set(formulas_of((*self.training, *self.validation, *self.test)))
         if known := sorted(seen & set(formulas_of(self.unseen_composition))):
             raise TrainingInputError(f"unseen_composition: {known[0]} is a composition of the other sets")
 
     @property
     def _parts(self) -> dict[str, tuple[LabelledStructure, ...]]:
-        names = ("training", "held_out", "unseen_composition")
+        names = ("training", "validation", "test", "unseen_composition")
         return {name: getattr(self, name) for name in names}
 
     @cached_property
@@ -77,11 +95,6 @@ class TrainingSets:
         """Hash of all labels and of what each is used for, whatever their order."""
         return content_hash({name: dataset_hash(part) for name, part in self._parts.items()})
 
-    @cached_property
-    def held_out_sha256(self) -> str:
-        """Hash of the held-out labels: errors of trainings that share it can be compared."""
-        return dataset_hash(self.held_out)
-
 
 def split_labels(structures: Sequence[LabelledStructure], split: SplitProtocol) -> TrainingSets:
     """Divide labelled structures so that no configuration (or run) is in two sets.
@@ -91,31 +104,42 @@ def split_labels(structures: Sequence[LabelledStructure], split: SplitProtocol) 
     structures : sequence of LabelledStructure
         In any order; the same label twice counts once.
     split : SplitProtocol
-        Share held out, compositions to test on, number to learn from. Of the same data and seed, a smaller
-        training set is part of a larger one, and the held-out set is the same.
+        Shares of the sets, compositions to test on, number to learn from. Of the same data and seed, a
+        smaller training set is part of a larger one, and validation and test set are the same.
 
     Returns
     -------
     TrainingSets
-        The sets.
+        The sets; every element that occurs is learnt.
 
     Raises
     ------
     InputError
-        Fewer than two configurations, too few structures, no structure of an unseen composition.
+        Fewer than three configurations, too few structures, no structure of an unseen composition.
     """
     ordered = sorted(structures, key=lambda structure: structure.content_hash)
     rng = np.random.default_rng(split.seed)
-    fractions = {"training": 1 - split.held_out_fraction, "held_out": split.held_out_fraction}
+    apart = {"validation": split.validation_fraction, "test": split.test_fraction}
+    fractions = {"training": 1 - sum(apart.values())} | apart
     unseen = [_reduced(formula) for formula in split.unseen_formulas]
-    parts = split_dataset(Dataset(tuple(ordered)), fractions, rng, by=split.by, unseen_compositions=unseen)
+    parts = split_dataset(
+        Dataset(tuple(ordered)),
+        fractions,
+        rng,
+        by=split.by,
+        unseen_compositions=unseen,
+        with_all_elements="training",
+    )
     learnt = sorted(parts["training"], key=lambda structure: structure.content_hash)
     learnt = [learnt[i] for i in rng.permutation(len(learnt))]
-    wanted = split.n_training or max(1, round(split.training_fraction * len(learnt)))
+    learnt, n_needed = covering_first(learnt, lambda structure: set(structure.species))
+    wanted = split.n_training or max(n_needed, round(split.training_fraction * len(learnt)))
     if wanted > len(learnt):
         raise TrainingInputError(f"n_training {wanted}: there are {len(learnt)} to learn from")
-    judged, never = parts["held_out"], parts["unseen"] if unseen else ()
-    return TrainingSets(tuple(learnt[:wanted]), tuple(judged), tuple(never), split.by)
+    never = tuple(parts["unseen"]) if unseen else ()
+    return TrainingSets(
+        tuple(learnt[:wanted]), tuple(parts["validation"]), tuple(parts["test"]), never, split.by
+    )
 
 
 def _reduced(formula: str) -> str:

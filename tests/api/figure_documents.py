@@ -286,7 +286,7 @@ def training_output(**changes) -> TrainingOutput:
             epoch=epoch,
             learning_rate=1e-3,
             training_loss=1 / epoch,
-            held_out_loss=1.2 / epoch,
+            validation_loss=1.2 / epoch,
             energy_error_eV_per_atom=0.01,
             force_error_eV_per_A=0.05,
         )
@@ -306,11 +306,13 @@ def training_output(**changes) -> TrainingOutput:
         "level_of_theory": "gpaw PBE",
         "level_of_theory_id": "0" * 16,
         "dataset_sha256": "e" * 64,
-        "held_out_sha256": "f" * 64,
+        "validation_sha256": "c" * 64,
+        "test_sha256": "f" * 64,
         "labels": [blob],
         "split": SplitProtocol(),
         "n_training": 24,
-        "n_held_out": 6,
+        "n_validation": 3,
+        "n_test": 6,
         "protocol": TrainingProtocol(),
         "seed": 1,
         "reference_shift_eV": {"Cl": 0.1, "Li": 0.2},
@@ -319,9 +321,10 @@ def training_output(**changes) -> TrainingOutput:
         "stopped_early": False,
         "history": history,
         "training": on_set,
-        "held_out": on_set,
+        "validation": on_set,
+        "test": on_set,
         "unseen_composition": None,
-        "parent_held_out": on_set,
+        "parent_test": on_set,
         "parity": parity,
         "total_time_s": 1.0,
     }
@@ -337,8 +340,8 @@ def learning_curve() -> LearningCurveDoc:
     trainings = []
     for n in (6, 12, 18, 24):
         base = training_output()
-        held_out = base.held_out.model_dump()
+        errors = base.test.model_dump()
         for quantity in ("energy", "forces", "stress"):
-            held_out[quantity]["root_mean_square_error"] = 0.1 * n**-0.5
-        trainings.append(base.model_copy(update={"n_training": n, "held_out": SetMetrics(**held_out)}))
+            errors[quantity]["root_mean_square_error"] = 0.1 * n**-0.5
+        trainings.append(base.model_copy(update={"n_training": n, "test": SetMetrics(**errors)}))
     return LearningCurveDoc.from_trainings(trainings)

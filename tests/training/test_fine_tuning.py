@@ -20,6 +20,7 @@ from sse_screen.training.checkpoint import read_checkpoint, write_checkpoint
 from sse_screen.training.errors import TrainingDivergedError, TrainingInputError
 from sse_screen.training.fine_tuning import CHECKPOINT, fine_tune
 from sse_screen.training.metrics import predict_with, set_metrics
+from sse_screen.training.reference_set import reference_set
 
 PARENT = find_potential("chgnet").path
 SHORT = TrainingProtocol(maximum_epochs=4, batch_size=3)
@@ -38,10 +39,10 @@ def trained(tmp_path_factory):
 def test_the_file_is_read_by_the_platform_and_has_learnt(trained):
     result, path, seen = trained
     sets = small_sets()
-    parent = predict_with(load_calculator("chgnet"), sets.held_out)
-    before = set_metrics(sets.held_out, parent)
-    shifted = set_metrics(sets.held_out, parent.shifted(sets.held_out, result.reference_shift))
-    after = set_metrics(sets.held_out, predict_with(load_calculator(str(path)), sets.held_out))
+    parent = predict_with(load_calculator("chgnet"), sets.validation)
+    before = set_metrics(sets.validation, parent)
+    shifted = set_metrics(sets.validation, parent.shifted(sets.validation, result.reference_shift))
+    after = set_metrics(sets.validation, predict_with(load_calculator(str(path)), sets.validation))
     assert before.energy.root_mean_square_error > 2  # the teacher's elements have other energies
     assert shifted.energy.root_mean_square_error < 0.02
     assert after.energy.root_mean_square_error < shifted.energy.root_mean_square_error
@@ -52,10 +53,10 @@ def test_the_file_is_read_by_the_platform_and_has_learnt(trained):
 
 def test_the_weights_are_those_of_the_best_epoch(trained):
     result, path, _ = trained
-    best = min(result.history, key=lambda record: record.held_out_loss)
+    best = min(result.history, key=lambda record: record.validation_loss)
     assert result.best_epoch == best.epoch
     sets = small_sets()
-    found = set_metrics(sets.held_out, predict_with(load_calculator(str(path)), sets.held_out))
+    found = set_metrics(sets.validation, predict_with(load_calculator(str(path)), sets.validation))
     assert found.forces.root_mean_square_error == pytest.approx(best.force_error_eV_per_A, rel=1e-3)
     assert found.energy.root_mean_square_error == pytest.approx(best.energy_error_eV_per_atom, abs=2e-6)
 
@@ -70,8 +71,8 @@ def test_a_rate_that_is_too_high_does_not_cost_the_best_epoch(tmp_path):
         schedule=LearningRateSchedule(kind="constant"),
     )
     result = fine_tune(small_sets(3, 2), PARENT, protocol, 1, tmp_path)
-    losses = [record.held_out_loss for record in result.history]
-    assert result.stopped_early
+    losses = [record.validation_loss for record in result.history]
+    assert len(result.history) < protocol.maximum_epochs
     assert len(losses) == result.best_epoch + 2
     assert losses[result.best_epoch - 1] == min(losses) < losses[-1]
     last, best = load_chgnet(PARENT), tmp_path / "best.pth.tar"
@@ -114,8 +115,33 @@ def test_a_training_that_diverges_says_what_to_do(tmp_path):
     protocol = SHORT.model_copy(
         update={"learning_rate": 1e9, "schedule": LearningRateSchedule(kind="constant"), "maximum_epochs": 30}
     )
-    with pytest.raises(TrainingDivergedError, match=r"lower learning_rate|held-out loss"):
+    with pytest.raises(TrainingDivergedError, match=r"lower learning_rate|validation loss"):
         fine_tune(small_sets(3, 2), PARENT, protocol, 1, tmp_path)
+
+
+def test_what_is_replayed_is_forgotten_less(trained, tmp_path):
+    known = {"Li", "Na", "K", "Cl", "Br", "I", "F", "O", "S"}
+    parent = load_calculator("chgnet")
+    replay = reference_set(parent, known, 11)
+    protocol = SHORT.model_copy(update={"replay_weight": 1.0})
+    path = tmp_path / "replayed.pth.tar"
+    path.write_bytes(fine_tune(small_sets(), PARENT, protocol, 1, tmp_path, replay=replay).weights)
+    # on displacements that neither has seen
+    reference = reference_set(parent, known, 12)
+    labels = np.concatenate([s.forces_eV_per_A for s in reference])
+    plain, replayed = (
+        np.concatenate(predict_with(load_calculator(str(file)), reference).forces_eV_per_A)
+        for file in (trained[1], path)
+    )
+    errors = [np.sqrt(np.mean((found - labels) ** 2)) for found in (plain, replayed)]
+    assert errors[1] < 0.7 * errors[0]
+    # and it has learnt
+    sets = small_sets()
+    before = set_metrics(sets.validation, predict_with(parent, sets.validation))
+    after = set_metrics(sets.validation, predict_with(load_calculator(str(path)), sets.validation))
+    assert after.forces.root_mean_square_error < 0.8 * before.forces.root_mean_square_error
+    with pytest.raises(TrainingInputError, match="replayed structures go with a weight above 0"):
+        fine_tune(small_sets(), PARENT, SHORT, 1, tmp_path, replay=replay)
 
 
 def test_checkpoints_of_another_training_and_damaged_ones_are_refused(tmp_path):

@@ -37,7 +37,9 @@ def test_a_model_from_scratch_is_a_potential_of_the_platform(scratch):
     assert (identity.code, identity.code_version) == ("mace", "0.3.16")
     assert identity.weights_sha256 == hashlib.sha256(result.weights).hexdigest()
     sets = small_sets()
-    found = set_metrics(sets.held_out, predict_with(load_calculator(str(path), device="cpu"), sets.held_out))
+    found = set_metrics(
+        sets.validation, predict_with(load_calculator(str(path), device="cpu"), sets.validation)
+    )
     best = result.history[result.best_epoch - 1]
     assert found.forces.root_mean_square_error == pytest.approx(best.force_error_eV_per_A, rel=0.02)
     assert found.energy.root_mean_square_error == pytest.approx(best.energy_error_eV_per_atom, rel=0.02)
@@ -68,8 +70,8 @@ def test_two_heads_with_replay_give_the_head_of_the_labels(scratch, tmp_path):
     replay = labelled(6)
     result = train_mace(sets, protocol, 1, tmp_path, foundation=path, replay=replay)
     (tmp_path / "two.model").write_bytes(result.weights)
-    found = predict_with(load_calculator(str(tmp_path / "two.model"), device="cpu"), sets.held_out)
-    labels = [s.energy_eV_per_atom for s in sets.held_out]
+    found = predict_with(load_calculator(str(tmp_path / "two.model"), device="cpu"), sets.validation)
+    labels = [s.energy_eV_per_atom for s in sets.validation]
     assert np.abs(found.energies_eV_per_atom - labels).max() < 0.5  # not those of the other head, 2.3 eV off
 
 

@@ -1,4 +1,4 @@
-"""A training killed in the middle (SIGKILL) ends as an unbroken one."""
+"""A training killed in the middle (SIGKILL) ends as an unbroken one, by CHGNet's loop and by MACE's."""
 
 import os
 import signal
@@ -8,30 +8,40 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from training_toys import small_sets
 
-from sse_screen.documents.training import TrainingProtocol
+from sse_screen.documents.training import MaceProtocol, TrainingProtocol
+from sse_screen.potentials import load_calculator
 from sse_screen.potentials.registry import find_potential
 from sse_screen.training.fine_tuning import CHECKPOINT, fine_tune
+from sse_screen.training.mace_training import train_mace
+from sse_screen.training.metrics import predict_with
 
-PROTOCOL = TrainingProtocol(maximum_epochs=6, batch_size=2)
+CHGNET = TrainingProtocol(maximum_epochs=6, batch_size=2)
+# a rate at which later epochs are no better than an early one, so that the best epoch is not the last
+MACE = MaceProtocol(
+    channels=4, interactions=1, cutoff_A=3.5, maximum_epochs=8, batch_size=2, learning_rate=0.05
+)
 _CHILD = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from test_resume import PROTOCOL, run
-run(Path(sys.argv[1]))
+from test_resume import run
+run(sys.argv[1], Path(sys.argv[2]))
 """
 # What a resumed training may differ by: nothing on one thread of one machine; this leaves room for others.
 TOLERANCE = 1e-6
 
 
-def run(folder):
-    return fine_tune(small_sets(), find_potential("chgnet").path, PROTOCOL, 7, folder)
+def run(code, folder, progress=lambda _done, _total: None):
+    if code == "mace":
+        return train_mace(small_sets(), MACE, 7, folder, progress=progress)
+    return fine_tune(small_sets(), find_potential("chgnet").path, CHGNET, 7, folder, progress)
 
 
-def _kill_after_the_second_epoch(folder):
+def _kill_after_the_second_epoch(code, folder):
     process = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "-c", _CHILD, code, str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     seen, checkpoint = set(), folder / CHECKPOINT
     deadline = time.monotonic() + 120
@@ -45,22 +55,26 @@ def _kill_after_the_second_epoch(folder):
     return process.wait()
 
 
-def test_a_killed_training_ends_with_the_same_metrics(tmp_path):
+@pytest.mark.parametrize(("code", "n_epochs", "suffix"), [("chgnet", 6, ".pth.tar"), ("mace", 8, ".model")])
+def test_a_killed_training_ends_with_the_same_metrics(tmp_path, code, n_epochs, suffix):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    assert _kill_after_the_second_epoch(tmp_path / "killed") == -signal.SIGKILL
+    assert _kill_after_the_second_epoch(code, tmp_path / "killed") == -signal.SIGKILL
     epochs = []
-    resumed = fine_tune(
-        small_sets(),
-        find_potential("chgnet").path,
-        PROTOCOL,
-        7,
-        tmp_path / "killed",
-        lambda done, _total: epochs.append(done),
-    )
-    assert 0 < len(epochs) < 6  # it went on, it did not begin anew
-    whole = run(tmp_path / "whole")
+    before = time.time_ns()
+    resumed = run(code, tmp_path / "killed", lambda done, _total: epochs.append(done))
+    # it went on, it did not begin anew
+    assert len(resumed.history) == n_epochs
+    assert min(done for done in epochs if done) > 1
+    assert (tmp_path / "killed" / CHECKPOINT).stat().st_mtime_ns > before
+    whole = run(code, tmp_path / "whole")
     assert resumed.best_epoch == whole.best_epoch
     for one, other in zip(resumed.history, whole.history, strict=True):
         numbers, expected = list(one.model_dump().values()), list(other.model_dump().values())
         assert np.allclose(numbers, expected, rtol=TOLERANCE, atol=1e-12)
+    forces = []
+    for name, result in (("resumed", resumed), ("whole", whole)):
+        (tmp_path / (name + suffix)).write_bytes(result.weights)
+        calculator = load_calculator(str(tmp_path / (name + suffix)), device="cpu")
+        forces.append(np.concatenate(predict_with(calculator, small_sets().validation).forces_eV_per_A))
+    assert np.allclose(*forces, rtol=0, atol=TOLERANCE)

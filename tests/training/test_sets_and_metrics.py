@@ -19,16 +19,20 @@ from sse_screen.training.sets import TrainingSets
 def test_a_structure_in_two_sets_is_refused():
     a, b, c = labelled(3)
     copied = replace(a, parent_configuration="another name")
-    with pytest.raises(LeakError, match=r"structure \w+ is in training and in held_out"):
+    with pytest.raises(LeakError, match=r"structure \w+ is in training and in validation"):
         TrainingSets((a, b), (copied, c))
-    with pytest.raises(LeakError, match="in training and in unseen_composition"):
+    with pytest.raises(LeakError, match="in training and in test"):
         TrainingSets((a,), (b,), (copied,))
+    with pytest.raises(LeakError, match="in validation and in test"):
+        TrainingSets((b,), (a,), (copied,))
+    with pytest.raises(LeakError, match="in training and in unseen_composition"):
+        TrainingSets((a,), (b,), (), (copied,))
 
 
 def test_a_configuration_or_a_run_in_two_sets_is_refused():
     a, b = labelled(2)
     sibling = replace(b, parent_configuration=a.parent_configuration)
-    with pytest.raises(LeakError, match="parent configuration LiCl 0 0 is in training and in held_out"):
+    with pytest.raises(LeakError, match="parent configuration LiCl 0 0 is in training and in validation"):
         TrainingSets((a,), (sibling,))
     assert TrainingSets((a,), (sibling,), by="run").by == "run"
     with pytest.raises(LeakError, match="run toy 7 is in training"):
@@ -44,16 +48,26 @@ def test_two_levels_of_theory_are_refused():
 
 def test_empty_sets_and_seen_compositions_are_refused():
     a, b, c = labelled(3)
-    with pytest.raises(TrainingInputError, match="held_out: no labelled"):
+    with pytest.raises(TrainingInputError, match="validation: no labelled"):
         TrainingSets((a,), ())
     with pytest.raises(TrainingInputError, match="LiCl is a composition of the other sets"):
-        TrainingSets((a,), (b,), (c,))
+        TrainingSets((a,), (b,), (), (c,))
+
+
+def test_an_element_that_is_not_learnt_is_refused():
+    a, b = labelled(2)
+    (sodium,) = labelled(1, cation="Na", a=5.6)
+    for sets in (((a,), (sodium,)), ((a,), (b,), (sodium,))):
+        with pytest.raises(TrainingInputError, match="has Na, which no structure to learn from has"):
+            TrainingSets(*sets)
+    assert TrainingSets((a,), (b,), (), (sodium,)).elements == ["Cl", "Li"]
 
 
 def test_the_hash_of_the_sets_is_of_their_contents_and_uses():
     a, b, c = labelled(3)
     assert TrainingSets((a, b), (c,)).sha256 == TrainingSets((b, a), (c,)).sha256
     assert TrainingSets((a, b), (c,)).sha256 != TrainingSets((a, c), (b,)).sha256
+    assert TrainingSets((a,), (b,), (c,)).sha256 != TrainingSets((a,), (c,), (b,)).sha256
 
 
 def _predicted(structures, energies):
@@ -98,15 +112,15 @@ def test_mae_is_not_above_rmse_and_shifts_of_both_change_nothing(values, shift):
 
 
 def test_metrics_of_a_set_skip_missing_stresses():
-    held_out = small_sets().held_out
-    bare = tuple(replace(s, stress_eV_per_A3=None) for s in held_out)
-    energies = [s.energy_eV_per_atom + 0.01 for s in held_out]
+    kept = small_sets().validation
+    bare = tuple(replace(s, stress_eV_per_A3=None) for s in kept)
+    energies = [s.energy_eV_per_atom + 0.01 for s in kept]
     found = set_metrics(bare, _predicted(bare, energies))
     assert found.stress is None
     assert found.forces.root_mean_square_error == 0
     assert found.energy.mean_absolute_error == pytest.approx(0.01)
     assert found.formulas == ["LiCl"]
-    assert set_metrics(held_out, _predicted(held_out, energies)).stress.n_values == 27
-    points = parity_points(held_out, _predicted(held_out, energies))
+    assert set_metrics(kept, _predicted(kept, energies)).stress.n_values == 27
+    points = parity_points(kept, _predicted(kept, energies))
     assert len(points.force_label_eV_per_A) == 3 * 2 * 3
     assert points.energy_predicted_eV_per_atom == pytest.approx(energies, rel=1e-7)

@@ -68,7 +68,7 @@ def test_a_fine_tuned_student_and_its_committee(labels, tmp_path, monkeypatch):
     batch_sizes, fine_tune = [], fine_tuning.fine_tune
 
     def noted(sets, parent, protocol, *rest):
-        batch_sizes.append((protocol.batch_size, len(sets.training), len(sets.held_out)))
+        batch_sizes.append((protocol.batch_size, len(sets.training), len(sets.validation)))
         return fine_tune(sets, parent, protocol, *rest)
 
     monkeypatch.setattr(fine_tuning, "fine_tune", noted)

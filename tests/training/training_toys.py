@@ -45,6 +45,6 @@ def labelled(n, seed=0, cation="Li", anion="Cl", a=5.14, primitive=True, teacher
     return tuple(found)
 
 
-def small_sets(n_training=6, n_held_out=3):
-    structures = labelled(n_training + n_held_out)
+def small_sets(n_training=6, n_validation=3):
+    structures = labelled(n_training + n_validation)
     return TrainingSets(structures[:n_training], structures[n_training:])

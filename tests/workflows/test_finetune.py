@@ -37,11 +37,11 @@ def small_campaign():
     short = {"time_step_fs": 2.0, "equilibration_ps": 0.1, "production_ps": 0.6, "frame_interval_fs": 10.0}
     section["compositions"] = [{"file": str(Path(__file__).parent / "licl_primitive.cif"), "name": "licl"}]
     section["snapshots"] |= {"frames": 5}
-    section["dynamics"] |= {"replicas": 4, "minimum_length_A": 2.0, "protocol": short}
+    section["dynamics"] |= {"replicas": 5, "minimum_length_A": 2.0, "protocol": short}
     section["labels"]["settings"] |= {"cutoff_eV": 300, "k_point_spacing_per_A": 0.8}
     section["training"] |= {"maximum_epochs": 50}
     section["training_fractions"] = [0.25, 0.5, 0.75, 1.0]
-    section["split"] |= {"held_out_fraction": 0.25}
+    section["split"] |= {"test_fraction": 0.2, "validation_fraction": 0.2}
     section["gates"] = {"minimum_length_A": 3.0, "hot_time_ps": 0.1, "drift_time_ps": 0.1}
     content["molecular_dynamics"] |= {"minimum_length_A": 3.0, "protocol": short}
     return Campaign.model_validate(content)
@@ -59,7 +59,7 @@ def test_from_a_crystal_to_a_potential_used_by_its_name(database, settings_envir
         for d in database[OUTPUTS].find({"output.kind": "training"})
     ]
     best = max(trainings, key=lambda training: training.n_training)
-    before, after = best.parent_held_out, best.held_out
+    before, after = best.parent_test, best.test
     assert after.forces.root_mean_square_error <= 0.5 * before.forces.root_mean_square_error
     assert after.energy.root_mean_square_error < before.energy.root_mean_square_error
     assert "gpaw PBE" in best.level_of_theory

@@ -10,7 +10,7 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.database.stores import OUTPUTS, job_store
 from sse_screen.documents.label import Label, pack_labels
 from sse_screen.documents.learning_curve import LearningCurveDoc
-from sse_screen.documents.training import TrainingProtocol
+from sse_screen.documents.training import SplitProtocol, TrainingProtocol
 from sse_screen.potentials import resolve_potential
 from sse_screen.workflows.runtime import worker
 from sse_screen.workflows.training import FineTuningMaker, LearningCurveFlowMaker
@@ -24,10 +24,11 @@ def _fresh_worker(settings_environment):
 
 
 def test_trainings_of_a_flow_become_one_curve(database, settings_environment):
-    data = pack_labels(Label.of(s, code_version="1", cpu_time_s=0.0) for s in labelled(15))
+    data = pack_labels(Label.of(s, code_version="1", cpu_time_s=0.0) for s in labelled(18))
     labels = BlobStore(database).put(data, "application/zstd+json")
     protocol = TrainingProtocol(maximum_epochs=2, batch_size=4)
-    training = FineTuningMaker(resolve_potential("chgnet"), protocol=protocol)
+    split = SplitProtocol(test_fraction=1 / 6, validation_fraction=1 / 6)
+    training = FineTuningMaker(resolve_potential("chgnet"), protocol, split)
     flow = LearningCurveFlowMaker(training).make("licl", [labels])
     run_locally(flow, store=job_store(settings_environment), ensure_success=True)
     assert run_builder(LearningCurveBuilder()).built == 1
@@ -36,13 +37,13 @@ def test_trainings_of_a_flow_become_one_curve(database, settings_environment):
     assert found.names[-1] == "licl"
     assert found.names[0] == "licl-25pct-seed1"
     assert {law.quantity for law in found.laws} == {"energy", "forces", "stress"}
-    assert found.n_held_out == 3
+    assert found.n_test == 3
     assert len(found.inputs) == 4
     errors = [point.force_error_eV_per_A for point in found.points]
     assert errors[-1] < errors[0]
-    # one of other held-out data is no point of this curve; targets change the verdict, not the points
+    # one with another test set is no point of this curve; targets change the verdict, not the points
     stored = database[OUTPUTS].find_one({"output.name": "licl"})
-    stored["output"] |= {"held_out_sha256": "0" * 64, "calculation_key": "other"}
+    stored["output"] |= {"test_sha256": "0" * 64, "calculation_key": "other"}
     database[OUTPUTS].insert_one({**stored, "_id": None, "uuid": "other"})
     assert run_builder(LearningCurveBuilder()).built == 0
     assert run_builder(LearningCurveBuilder({"target_force_error_eV_per_A": 10.0})).built == 1

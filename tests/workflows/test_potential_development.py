@@ -4,7 +4,9 @@ import pytest
 
 from sse_screen.database.stores import OUTPUTS, launchpad
 from sse_screen.exceptions import InputError
+from sse_screen.training.cost import EVALUATION_SHARE, SECONDS_PER_ATOM_AND_EPOCH
 from sse_screen.workflows.campaign import Campaign
+from sse_screen.workflows.development_cost import MS_PER_ATOM_AND_STEP
 from sse_screen.workflows.launching import launch_workers
 from sse_screen.workflows.monitoring import failures
 from sse_screen.workflows.planning import plan_campaign
@@ -33,7 +35,7 @@ def campaign(**changes) -> Campaign:
         "snapshots": {"frames": 4},
         "labels": {"code": "potential", "potential": "chgnet-r2scan"},
         "training": {"maximum_epochs": 2, "batch_size": 4},
-        "split": {"held_out_fraction": 0.34},
+        "split": {"test_fraction": 0.3, "validation_fraction": 0.3},
         "training_fractions": [0.5, 1.0],
         "gates": {"hot_time_ps": 0.05, "drift_time_ps": 0.05, "maximum_crystals": 1},
     }
@@ -81,12 +83,45 @@ def test_the_whole_way(database, settings_environment):
     [
         ({"section": {"budget": {"calculations": 11}}}, "budget.calculations 11: .* asks for 12 labels"),
         ({"section": {"labels": {"code": "gpaw"}, "budget": {"core_hours": 0.001}}}, "budget.core_hours"),
+        (
+            {"section": {"split": {"by": "parent"}, "compositions": [PURE], "selection": {"n_orderings": 9}}},
+            "1 ord",
+        ),
+        (
+            {"section": {"split": {"by": "run"}, "compositions": [PURE], "selection": {"n_orderings": 1}}},
+            "1 runs",
+        ),
         ({"materials": [{"prototype": "li3po4-gamma"}]}, "li3po4-gamma has O, P, which no composition has"),
     ],
 )
 def test_refused_before_anything_starts(changes, message):
     with pytest.raises(InputError, match=message):
         plan_campaign(campaign(**changes))
+
+
+def test_all_parts_are_estimated():
+    def parts(**changes):
+        estimate = plan_campaign(campaign(**changes)).development.estimate
+        return {part.name: part.core_hours for part in estimate.parts} | {"all": estimate.core_hours}
+
+    known = parts()
+    assert known["all"] == pytest.approx(sum(known.values()) - known["all"])
+    assert known["labels"] == 0  # a potential labels
+    # twice the epochs, twice the training; the smaller of two sizes is half of the larger
+    assert parts(section={"training": {"maximum_epochs": 4, "batch_size": 4}})["training"] == pytest.approx(
+        2 * known["training"]
+    )
+    # by hand: 12 labels of 8 to 16 atoms (32/3 on average), 0.4 of them learnt, sizes 0.5 and 1, 2 epochs,
+    # 0.3 of them evaluated at each size
+    atoms = 32 / 3 * (12 * 0.4 * 1.5 + EVALUATION_SHARE * 12 * 0.3 * 2)
+    expected = 2 * atoms * SECONDS_PER_ATOM_AND_EPOCH["chgnet"] / 3600
+    assert known["training"] == pytest.approx(expected)
+    # one relaxation (60 evaluations of 8 atoms) and one run of 70 steps of 8 atoms
+    expected = (60 * 8 + 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
+    assert known["production"] == pytest.approx(expected)
+    dynamics = {"temperatures_K": [600, 700], "replicas": 3, "minimum_length_A": 5.0, "protocol": SHORT}
+    expected = (60 * 8 + 6 * 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
+    assert parts(molecular_dynamics=dynamics)["production"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from sse_screen.documents.training import MaceProtocol, SplitProtocol, TrainingO
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.potentials.registration import find_registered, register_file, set_alias, weights_file
+from sse_screen.training.datasets import dataset_hash
 from sse_screen.training.errors import TrainingInputError
 from sse_screen.training.sets import split_labels
 from sse_screen.workflows.campaign import Campaign
@@ -63,19 +64,20 @@ def test_a_training_is_stored_registered_and_used_by_name(database, trained, set
     nacl = labelled(2, cation="Na", anion="Cl", a=5.6)
     output = trained(structures=labelled(8) + nacl, split=SplitProtocol(unseen_formulas=("NaCl",)))
     assert isinstance(output, TrainingOutput)
-    assert (output.n_training, output.n_held_out, output.elements) == (6, 2, ["Cl", "Li"])
+    assert (output.n_training, output.n_validation, output.n_test) == (6, 1, 1)
+    assert output.elements == ["Cl", "Li"]
     assert output.unseen_composition.formulas == ["NaCl"]
     assert output.unseen_composition.energy.root_mean_square_error > 0.5  # sodium's energy was never fitted
     assert "do not tell the energies" in output.warnings[0]
-    parent = output.parent_held_out.forces.root_mean_square_error
-    assert output.held_out.forces.root_mean_square_error < parent
+    parent = output.parent_test.forces.root_mean_square_error
+    assert output.test.forces.root_mean_square_error < parent
     assert len(json.dumps(database[OUTPUTS].find_one()["output"])) < 100_000
     # the registry
     assert run_builder(PotentialBuilder()).failed == 0
     found = find_registered(database, "licl")
     assert (found.weights_sha256, found.gate_verdict) == (output.weights.sha256, "not_checked")
     assert found.parent.weights_sha256 == resolve_potential("chgnet").weights_sha256
-    assert found.held_out == output.held_out
+    assert (found.test, found.validation) == (output.test, output.validation)
     assert found.inputs[0].collection == "outputs"
     bundled = find_registered(database, "chgnet")
     assert (bundled.method, bundled.gate_verdict, len(bundled.elements)) == ("bundled", "published", 89)
@@ -235,19 +237,35 @@ def test_splits_keep_configurations_together_and_nest():
     whole = split_labels(structures, SplitProtocol(seed=3))
     part = split_labels(structures[::-1], SplitProtocol(seed=3, n_training=4))
     assert {s.content_hash for s in part.training} < {s.content_hash for s in whole.training}
-    assert part.held_out_sha256 == whole.held_out_sha256
+    assert dataset_hash(part.test) == dataset_hash(whole.test)
+    assert dataset_hash(part.validation) == dataset_hash(whole.validation)
     assert part.sha256 != whole.sha256
-    assert (len(whole.training), len(whole.held_out)) == (8, 2)
+    assert (len(whole.training), len(whole.validation), len(whole.test)) == (7, 1, 2)
     half = split_labels(structures, SplitProtocol(seed=3, training_fraction=0.5))
     assert half.sha256 == part.sha256
-    with pytest.raises(TrainingInputError, match="n_training 9: there are 8"):
+    with pytest.raises(TrainingInputError, match="n_training 9: there are 7"):
         split_labels(structures, SplitProtocol(n_training=9))
-    with pytest.raises(InputError, match="cannot be split into 2 parts"):
-        split_labels(structures[:1], SplitProtocol())
+    with pytest.raises(
+        InputError, match=r"2 parent .* cannot be split into 3 parts \(training, validation, t"
+    ):
+        split_labels(structures[:2], SplitProtocol())
     with pytest.raises(InputError, match="NaCl: not in the set"):
         split_labels(structures, SplitProtocol(unseen_formulas=("Na4Cl4",)))
     with pytest.raises(TrainingInputError, match=r"'Na\(' is no formula"):
         split_labels(structures, SplitProtocol(unseen_formulas=("Na(",)))
+    with pytest.raises(ValueError, match=r"add up to 1: nothing is left to learn from"):
+        SplitProtocol(test_fraction=0.5, validation_fraction=0.5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_element_is_learnt_whatever_the_seed_and_the_size(seed):
+    chloride, sodium = labelled(6), labelled(1, cation="Na", a=5.6)
+    for n in (None, 2):
+        sets = split_labels(chloride + sodium, SplitProtocol(seed=seed, n_training=n))
+        assert sets.elements == ["Cl", "Li", "Na"]
+        assert sodium[0].content_hash in {s.content_hash for s in sets.training}
+    with pytest.raises(InputError, match=r"training has every element \(that takes 2 of them\)"):
+        split_labels(chloride[:2] + sodium, SplitProtocol(seed=seed))
 
 
 def test_a_mace_is_trained_registered_and_used_by_name(database, settings_environment):
