@@ -22,7 +22,7 @@ from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
 from sse_screen.structures.filters import FilterSettings
 from sse_screen.workflows.crystal_source import CrystalSource, Section
-from sse_screen.workflows.development_section import PotentialDevelopment
+from sse_screen.workflows.development_section import TRAINING_FILES, PotentialDevelopment
 
 _Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
 
@@ -249,7 +249,7 @@ def load_campaign(path: Path) -> Campaign:
         campaign.survey.crystals = path.parent / campaign.survey.crystals
     if campaign.potential_development is not None:
         training = campaign.potential_development.training
-        for name in ("foundation", "replay"):
+        for name in TRAINING_FILES:
             if (file := getattr(training, name, None)) is not None:
                 setattr(training, name, path.parent / file)
     return campaign

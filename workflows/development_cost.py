@@ -17,8 +17,6 @@ from sse_screen.workflows.requests import DiffusionRequest, HullEntryRequest
 #: ms of one core for an atom and a step, by code; measured: CHGNet 0.4 to 0.8, a MACE of 16 to 32 channels
 #: 0.2 to 0.4 (a foundation model takes several times longer), LAMMPS with pairs and Ewald sums 0.005
 MS_PER_ATOM_AND_STEP = {"chgnet": 0.6, "mace": 0.3, "lammps": 0.005}
-#: atoms of a crystal of the library that is replayed, on average
-_REPLAYED_ATOMS = 15
 Requests = Sequence[DiffusionRequest | HullEntryRequest]
 
 
@@ -146,8 +144,8 @@ def _training(section: PotentialDevelopment, code: str, n_labels: int, n_atoms: 
     sizes = sorted(set(section.training_fractions))
     learnt = n_labels * (1 - split.test_fraction - split.validation_fraction) * sum(sizes)
     judged = n_labels * split.validation_fraction * len(sizes)
-    learnt_atoms = learnt * (n_atoms + (_REPLAYED_ATOMS if protocol.replays else 0))
-    seconds = training_core_seconds(code, learnt_atoms, judged * n_atoms, protocol.maximum_epochs)
+    atoms = (learnt * n_atoms, judged * n_atoms)
+    seconds = training_core_seconds(code, *atoms, protocol.maximum_epochs)
     amount = f"{len(sizes)} trainings, {learnt:.0f} structures, at most {protocol.maximum_epochs} epochs"
     return CostPart("training", amount, seconds / SECONDS_PER_HOUR)
 

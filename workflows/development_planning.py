@@ -16,7 +16,7 @@ from sse_screen.workflows.campaign import Campaign, Orderings
 from sse_screen.workflows.crystal_source import CrystalSource
 from sse_screen.workflows.crystals import build_crystal
 from sse_screen.workflows.development_cost import DevelopmentEstimate, estimate_development
-from sse_screen.workflows.development_section import PotentialDevelopment
+from sse_screen.workflows.development_section import TRAINING_FILES, PotentialDevelopment
 from sse_screen.workflows.development_training import PlannedTraining, plan_training
 from sse_screen.workflows.ordering_plans import PlannedOrderings, PutBlob, plan_orderings
 from sse_screen.workflows.potential_development import PotentialDevelopmentMaker
@@ -109,7 +109,7 @@ def plan_development(
     codes = (parent.code, training.maker.code)
     estimate = estimate_development(section, crystals, n_orderings, production, codes)
     _check_budget(section, estimate)
-    files = {"foundation", "replay"} & type(section.training).model_fields.keys()
+    files = TRAINING_FILES & type(section.training).model_fields.keys()
     without_paths = {
         "compositions": [CrystalSource(prototype=source.label) for source in section.compositions],
         "training": section.training.model_copy(update=dict.fromkeys(files)),

@@ -65,22 +65,11 @@ class ChgnetTraining(TrainingProtocol):
     """Fine-tuning of the campaign's potential, a CHGNet."""
 
     trainer: Literal["chgnet"] = "chgnet"
-    replay: Path | None = Field(
-        None,
-        description="Extended XYZ file with the parent's labels for replay_weight; by default crystals of "
-        "the library that the parent labels; relative paths count from the campaign file",
-    )
-
-    @model_validator(mode="after")
-    def _replay_has_a_weight(self) -> Self:
-        if self.replay is not None and not self.replays:
-            raise ValueError("replay: goes with a replay_weight above 0")
-        return self
 
     @property
     def protocol(self) -> TrainingProtocol:
-        """How it is trained, without the files."""
-        return TrainingProtocol.model_validate(self.model_dump(exclude={"trainer", "replay"}))
+        """How it is trained."""
+        return TrainingProtocol.model_validate(self.model_dump(exclude={"trainer"}))
 
 
 class MaceTraining(MaceProtocol):
@@ -103,7 +92,7 @@ class MaceTraining(MaceProtocol):
     def _files_fit_the_method(self) -> Self:
         if self.foundation is not None and self.method == "scratch":
             raise ValueError("foundation: method scratch takes none; choose method naive or multihead")
-        if self.replay is not None and not self.replays:
+        if self.replay is not None and self.method != "multihead":
             raise ValueError(f"replay: is for method multihead, not {self.method}")
         return self
 
@@ -111,6 +100,10 @@ class MaceTraining(MaceProtocol):
     def protocol(self) -> MaceProtocol:
         """How it is trained, without the files."""
         return MaceProtocol.model_validate(self.model_dump(exclude={"trainer", "foundation", "replay"}))
+
+
+#: fields of a training that name files
+TRAINING_FILES = frozenset({"foundation", "replay"})
 
 
 def _trainer_of(content: Any) -> str:

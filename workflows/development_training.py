@@ -103,7 +103,7 @@ def plan_training(
                 "name a CHGNet under potential, or take trainer: mace"
             )
         maker: TrainingMaker = FineTuningMaker(potential, asked.protocol, section.split, seed)
-        return PlannedTraining(maker, replay=_replayed(asked.replay, None))
+        return PlannedTraining(maker)
     try:
         mace_version()
     except InputError as error:
@@ -134,13 +134,12 @@ def _foundation(path: Path) -> PotentialIdentity:
     return identity.model_copy(update={"name": path.stem, "elements": elements})
 
 
-def _replayed(path: Path | None, parent: PotentialIdentity | None) -> bytes | None:
+def _replayed(path: Path | None, parent: PotentialIdentity) -> bytes | None:
     if path is None:
         return None
     try:
         structures = read_extended_xyz(path, _REPLAYED).structures
     except InputError as error:
         raise InputError(f"training.replay: {error}") from None
-    if parent is not None:
-        check_elements({e for s in structures for e in s.species}, parent, f"training.replay: {path}")
+    check_elements({e for s in structures for e in s.species}, parent, f"training.replay: {path}")
     return pack_labels(Label.of(s, code_version="", cpu_time_s=0.0) for s in structures)

@@ -23,7 +23,7 @@ from sse_screen.documents.training import (
 from sse_screen.dynamics.molecular_dynamics import write_durably
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import load_calculator
-from sse_screen.potentials.registration import SUFFIXES, known_elements
+from sse_screen.potentials.registration import SUFFIXES
 from sse_screen.potentials.registry import find_potential
 from sse_screen.settings import get_settings
 from sse_screen.training.atom_reference import fit_reference_shift
@@ -31,13 +31,11 @@ from sse_screen.training.datasets import dataset_hash
 from sse_screen.training.fine_tuning import fine_tune
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import formulas_of, parity_points, predict_with, set_metrics
-from sse_screen.training.reference_set import reference_set
 from sse_screen.training.result import Progress, TrainingResult
 from sse_screen.training.sets import TrainingSets, split_labels
 from sse_screen.workflows.potentials import name_or_file
 from sse_screen.workflows.runtime import calculator_for, once, reporter, versions, worker
 
-Replayed = tuple[LabelledStructure, ...]
 _CODES = {"chgnet": "CHGNet", "mace": "MACE"}
 _UNDETERMINED = (
     "the compositions learnt from do not tell the energies of all elements apart; energies of other "
@@ -60,8 +58,7 @@ class TrainingMaker(Maker):
     seed : int
         Seed of weights that are new and of the order of the structures.
     replay : BlobReference or None
-        Packed structures with the parent's labels, learnt again by a protocol that replays; without them,
-        crystals of the library that the parent itself labels.
+        Packed structures with the parent's labels, for a method that learns them again.
     """
 
     parent: PotentialIdentity | None = None
@@ -82,7 +79,7 @@ class TrainingMaker(Maker):
 
     @abstractmethod
     def train(
-        self, sets: TrainingSets, parent: Path | None, replayed: Replayed, folder: Path, progress: Progress
+        self, sets: TrainingSets, parent: Path | None, folder: Path, progress: Progress
     ) -> TrainingResult:
         """Train, or go on.
 
@@ -92,8 +89,6 @@ class TrainingMaker(Maker):
             Labelled structures.
         parent : Path or None
             File to begin with.
-        replayed : tuple of LabelledStructure
-            What is learnt again; empty for a protocol that does not.
         folder : Path
             Of this training alone.
         progress : callable
@@ -143,7 +138,7 @@ class TrainingMaker(Maker):
             parent = self.parent
             path = None if parent is None else find_potential(name_or_file(parent, worker().blobs)).path
             report = reporter(folder, f"{potential_name} epochs")
-            result = self.train(sets, path, self._replayed(path), folder, report)
+            result = self.train(sets, path, folder, report)
             weights = folder / f"weights{SUFFIXES[self.code]}"
             write_durably(weights, result.weights)
             return TrainingOutput(
@@ -164,15 +159,6 @@ class TrainingMaker(Maker):
 
         return once(key, TrainingOutput, compute)
 
-    def _replayed(self, path: Path | None) -> Replayed:
-        if path is None or self.parent is None or not self.protocol.replays:
-            return ()
-        if self.replay is not None:
-            return tuple(read_labels([self.replay]))
-        # a seed of its own: the gates test for forgetting on displaced crystals of the same library
-        seed = int(content_hash(["replay", self.seed])[:8], 16)
-        return reference_set(calculator_for(self.parent), known_elements(self.parent, path), seed)
-
 
 @dataclass
 class FineTuningMaker(TrainingMaker):
@@ -188,8 +174,6 @@ class FineTuningMaker(TrainingMaker):
         What chooses the epoch and what is only tested on.
     seed : int
         Seed of the order of the structures.
-    replay : BlobReference or None
-        Packed structures with the parent's labels, where ``replay_weight`` is above 0.
     """
 
     protocol: TrainingProtocol = field(default_factory=TrainingProtocol)
@@ -198,15 +182,13 @@ class FineTuningMaker(TrainingMaker):
     method = "fine-tuning"
 
     def train(
-        self, sets: TrainingSets, parent: Path | None, replayed: Replayed, folder: Path, progress: Progress
+        self, sets: TrainingSets, parent: Path | None, folder: Path, progress: Progress
     ) -> TrainingResult:
         """Fine-tune, or go on."""
         if parent is None:
             raise InputError("FineTuningMaker: give the parent, a CHGNet")
         device = get_settings().device
-        return fine_tune(
-            sets, parent, self.protocol, self.seed, folder, progress, device=device, replay=replayed
-        )
+        return fine_tune(sets, parent, self.protocol, self.seed, folder, progress, device)
 
 
 def errors_of_parent(parent: PotentialIdentity, sets: TrainingSets) -> SetMetrics:

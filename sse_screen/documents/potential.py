@@ -79,7 +79,8 @@ class PotentialDoc(DerivedDocument):
     formulas: list[str] = Field(default_factory=list, description="Reduced formulas learnt from")
     protocol: TrainingProtocol | MaceProtocol | None = Field(None, description="How it was trained")
     replay: BlobReference | None = Field(
-        None, description="Packed structures that were replayed; null: none, or crystals of the library"
+        None,
+        description="Packed structures that a second head replayed; null: none, or the library's",
     )
     split: SplitProtocol | None = Field(None, description="How the labels were divided")
     seed: int | None = Field(None, description="Seed of the training")

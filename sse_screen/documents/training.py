@@ -77,17 +77,6 @@ class TrainingProtocol(Document):
         description="Training is refused when energies are off by more in a way that compositions explain",
         json_schema_extra={"unit": "eV/atom"},
     )
-    replay_weight: float = Field(
-        0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Weight of the loss on structures with the parent's labels, against forgetting; 0: none",
-    )
-
-    @property
-    def replays(self) -> bool:
-        """Whether structures with the parent's labels are learnt again."""
-        return self.replay_weight > 0
 
 
 class MaceProtocol(Document):
@@ -123,11 +112,6 @@ class MaceProtocol(Document):
         description="Refused when energies are off by more in a way that compositions explain",
         json_schema_extra={"unit": "eV/atom"},
     )
-
-    @property
-    def replays(self) -> bool:
-        """Whether structures with the foundation's labels are learnt again."""
-        return self.method == "multihead"
 
 
 class ErrorStatistics(Document):
@@ -234,7 +218,8 @@ class TrainingOutput(Document):
     test_sha256: str = Field(description="Hash of the labels that the errors are measured on")
     labels: list[BlobReference] = Field(description="The packed labels it was made from")
     replay: BlobReference | None = Field(
-        None, description="Packed structures that were replayed; null: none, or crystals of the library"
+        None,
+        description="Packed structures that a second head replayed; null: none, or the library's",
     )
     split: SplitProtocol
     n_training: int = Field(description="Structures to learn from", json_schema_extra={"unit": "1"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +85,7 @@ def fine_tune(
     seed: int,
     folder: Path,
     progress: Progress = lambda _done, _total: None,
-    *,
     device: str | None = None,
-    replay: Sequence[LabelledStructure] = (),
 ) -> TrainingResult:
     """Fine-tune a CHGNet, or go on where a killed training stopped.
 
@@ -107,10 +105,6 @@ def fine_tune(
         Takes epochs done and the most there will be.
     device : str, optional
         ``cpu``, ``cuda``; by default the GPU when there is one.
-    replay : sequence of LabelledStructure
-        Structures with the parent's labels, learnt again with ``replay_weight`` so that they are not
-        forgotten: rehearsal, and with labels that the parent itself made pseudo-rehearsal (Robins 1995,
-        10.1080/09540099550039318). Their energies move with those of the elements.
 
     Returns
     -------
@@ -126,27 +120,20 @@ def fine_tune(
     """
     import torch
 
-    if protocol.replays != bool(replay):
-        raise TrainingInputError(
-            f"replay_weight {protocol.replay_weight:g}: replayed structures go with a weight above 0, which "
-            "needs them"
-        )
     device = choose_device(device)
     torch.manual_seed(seed)
     model = load_chgnet(parent).to(device)
     learnt = make_examples(model, sets.training, device)
     judged = make_examples(model, sets.validation, device)
     shift = _set_reference(model, sets.training, learnt, protocol)
-    again = make_examples(model, [_moved(structure, shift) for structure in replay], device)
     training = _start(model, protocol, seed)
     path = folder / CHECKPOINT
     began_with = hashlib.sha256(parent.read_bytes()).hexdigest()
-    replayed = [structure.content_hash for structure in replay]
-    identity = content_hash([sets.sha256, began_with, replayed, protocol.model_dump(mode="json"), seed])
+    identity = content_hash([sets.sha256, began_with, protocol.model_dump(mode="json"), seed])
     if (state := read_checkpoint(path, identity)) is not None:
         training.restore(state)
     while not is_finished(training.history, protocol.maximum_epochs, protocol.patience):
-        _epoch(training, learnt, again, judged, protocol)
+        _epoch(training, learnt, judged, protocol)
         write_checkpoint(path, training.state() | {"identity": identity})
         progress(len(training.history), protocol.maximum_epochs)
     state = read_checkpoint(path, identity)
@@ -216,28 +203,14 @@ def _factor_of(schedule: LearningRateSchedule, maximum_epochs: int) -> Callable[
     return lambda epoch: low + (1 - low) * (1 + math.cos(math.pi * min(epoch, last) / last)) / 2
 
 
-def _moved(structure: LabelledStructure, shift: ReferenceShift) -> LabelledStructure:
-    """Count a label's energy from the new energies of the elements."""
-    return replace(structure, energy_eV=structure.energy_eV + shift.of(structure) * len(structure))
-
-
-def _learn(
-    training: _Training, learnt: Sequence[Example], again: Sequence[Example], protocol: TrainingProtocol
-) -> list[float]:
-    """Take the steps of one epoch; give the losses on the labels."""
+def _learn(training: _Training, learnt: Sequence[Example], protocol: TrainingProtocol) -> list[float]:
+    """Take the steps of one epoch and give their losses."""
     order = training.rng.permutation(len(learnt))
-    order_again = training.rng.permutation(len(again)) if again else []
     losses = []
     for start in range(0, len(order), protocol.batch_size):
         chosen = [learnt[i] for i in order[start : start + protocol.batch_size]]
         training.optimizer.zero_grad()
         loss = loss_of(protocol.loss, predict(training.model, chosen, differentiable=True), labels_of(chosen))
-        losses.append(float(loss.detach()))
-        if again:
-            places = range(start, start + min(protocol.batch_size, len(again)))
-            replayed = [again[order_again[place % len(again)]] for place in places]
-            predicted = predict(training.model, replayed, differentiable=True)
-            loss = loss + protocol.replay_weight * loss_of(protocol.loss, predicted, labels_of(replayed))
         if not bool(loss.isfinite()):
             raise TrainingDivergedError(
                 f"epoch {len(training.history) + 1}: the loss is {float(loss)}; use a lower learning_rate "
@@ -245,6 +218,7 @@ def _learn(
             )
         loss.backward()
         training.optimizer.step()
+        losses.append(float(loss.detach()))
     training.scheduler.step()
     return losses
 
@@ -252,14 +226,13 @@ def _learn(
 def _epoch(
     training: _Training,
     learnt: Sequence[Example],
-    again: Sequence[Example],
     judged: Sequence[Example],
     protocol: TrainingProtocol,
 ) -> None:
     """Run one epoch, judge it, and remember its weights when they are the best."""
     number = len(training.history) + 1
     learning_rate = float(training.optimizer.param_groups[0]["lr"])
-    losses = _learn(training, learnt, again, protocol)
+    losses = _learn(training, learnt, protocol)
     predicted, labels = predict_in_batches(training.model, judged, protocol.batch_size), labels_of(judged)
     validation_loss = float(loss_of(protocol.loss, predicted, labels))
     if not math.isfinite(validation_loss):

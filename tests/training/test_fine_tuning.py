@@ -20,7 +20,6 @@ from sse_screen.training.checkpoint import read_checkpoint, write_checkpoint
 from sse_screen.training.errors import TrainingDivergedError, TrainingInputError
 from sse_screen.training.fine_tuning import CHECKPOINT, fine_tune
 from sse_screen.training.metrics import predict_with, set_metrics
-from sse_screen.training.reference_set import reference_set
 
 PARENT = find_potential("chgnet").path
 SHORT = TrainingProtocol(maximum_epochs=4, batch_size=3)
@@ -117,31 +116,6 @@ def test_a_training_that_diverges_says_what_to_do(tmp_path):
     )
     with pytest.raises(TrainingDivergedError, match=r"lower learning_rate|validation loss"):
         fine_tune(small_sets(3, 2), PARENT, protocol, 1, tmp_path)
-
-
-def test_what_is_replayed_is_forgotten_less(trained, tmp_path):
-    known = {"Li", "Na", "K", "Cl", "Br", "I", "F", "O", "S"}
-    parent = load_calculator("chgnet")
-    replay = reference_set(parent, known, 11)
-    protocol = SHORT.model_copy(update={"replay_weight": 1.0})
-    path = tmp_path / "replayed.pth.tar"
-    path.write_bytes(fine_tune(small_sets(), PARENT, protocol, 1, tmp_path, replay=replay).weights)
-    # on displacements that neither has seen
-    reference = reference_set(parent, known, 12)
-    labels = np.concatenate([s.forces_eV_per_A for s in reference])
-    plain, replayed = (
-        np.concatenate(predict_with(load_calculator(str(file)), reference).forces_eV_per_A)
-        for file in (trained[1], path)
-    )
-    errors = [np.sqrt(np.mean((found - labels) ** 2)) for found in (plain, replayed)]
-    assert errors[1] < 0.7 * errors[0]
-    # and it has learnt
-    sets = small_sets()
-    before = set_metrics(sets.validation, predict_with(parent, sets.validation))
-    after = set_metrics(sets.validation, predict_with(load_calculator(str(path)), sets.validation))
-    assert after.forces.root_mean_square_error < 0.8 * before.forces.root_mean_square_error
-    with pytest.raises(TrainingInputError, match="replayed structures go with a weight above 0"):
-        fine_tune(small_sets(), PARENT, SHORT, 1, tmp_path, replay=replay)
 
 
 def test_checkpoints_of_another_training_and_damaged_ones_are_refused(tmp_path):

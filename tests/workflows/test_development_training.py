@@ -101,10 +101,10 @@ def test_from_scratch_needs_no_file_and_any_parent_samples():
     ("training", "message"),
     [
         ({"trainer": "vasp"}, "trainer: must be chgnet"),
-        ({"trainer": "mace", "replay_weight": 1}, "replay_weight"),
+        ({"trainer": "mace", "frozen_layers": []}, "frozen_layers"),
         ({"trainer": "mace", "foundation": "a.model"}, "method scratch takes none"),
         ({"trainer": "mace", "method": "naive", "replay": "a.xyz"}, "is for method multihead, not naive"),
-        ({"replay": "a.xyz"}, "goes with a replay_weight above 0"),
+        ({"replay": "a.xyz"}, "replay"),
     ],
 )
 def test_fields_that_do_not_go_together(training, message):
@@ -121,7 +121,6 @@ def test_fields_that_do_not_go_together(training, message):
         ),
         ({"trainer": "mace", "method": "naive", "foundation": "gone.model"}, r"gone\.model: no such file"),
         ({"trainer": "mace", "method": "naive", "foundation": __file__}, r"MACE model file ends in \.model"),
-        ({"replay_weight": 1, "replay": "gone.xyz"}, r"training\.replay: gone\.xyz: no such file"),
     ],
 )
 def test_files_are_asked_for_at_submission(training, message, settings_environment):
@@ -136,6 +135,9 @@ def test_models_that_are_damaged_or_do_not_know_an_element(foundation, tmp_path,
     (tmp_path / "half.model").write_bytes(foundation.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"half\.model': cannot be read as a MACE model"):
         plan_campaign(developed(naive | {"foundation": str(tmp_path / "half.model")}))
+    multihead = {"method": "multihead", "foundation": str(foundation), "replay": "gone.xyz"}
+    with pytest.raises(InputError, match=r"training\.replay: gone\.xyz: no such file"):
+        plan_campaign(developed(naive | multihead, **LICL))
     write_extended_xyz(tmp_path / "replay.extxyz", labelled(2, cation="Na", a=5.6))
     replayed = {"method": "multihead", "foundation": str(foundation), "replay": tmp_path / "replay.extxyz"}
     with pytest.raises(InputError, match=r"replay\.extxyz: the potential 'tiny' was not trained on Na"):

@@ -111,16 +111,16 @@ def test_all_parts_are_estimated():
     assert parts(section={"training": {"maximum_epochs": 4, "batch_size": 4}})["training"] == pytest.approx(
         2 * known["training"]
     )
-    # by hand: 12 labels of 8 to 16 atoms (32/3 on average), 0.4 of them learnt, sizes 0.5 and 1, 2 epochs,
+    # by hand: 12 labels of 2 to 4 atoms (8/3 on average), 0.4 of them learnt, sizes 0.5 and 1, 2 epochs,
     # 0.3 of them evaluated at each size
-    atoms = 32 / 3 * (12 * 0.4 * 1.5 + EVALUATION_SHARE * 12 * 0.3 * 2)
+    atoms = 8 / 3 * (12 * 0.4 * 1.5 + EVALUATION_SHARE * 12 * 0.3 * 2)
     expected = 2 * atoms * SECONDS_PER_ATOM_AND_EPOCH["chgnet"] / 3600
     assert known["training"] == pytest.approx(expected)
-    # one relaxation (60 evaluations of 8 atoms) and one run of 70 steps of 8 atoms
-    expected = (60 * 8 + 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
+    # one relaxation (60 evaluations of 2 atoms) and one run of 70 steps of 8 atoms
+    expected = (60 * 2 + 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
     assert known["production"] == pytest.approx(expected)
     dynamics = {"temperatures_K": [600, 700], "replicas": 3, "minimum_length_A": 5.0, "protocol": SHORT}
-    expected = (60 * 8 + 6 * 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
+    expected = (60 * 2 + 6 * 70 * 8) * MS_PER_ATOM_AND_STEP["chgnet"] / 1000 / 3600
     assert parts(molecular_dynamics=dynamics)["production"] == pytest.approx(expected)
 
 
