@@ -134,6 +134,7 @@ class TrainingMaker(Maker):
         key = training_key(named, self.parent, self.protocol, self.seed, self.method)
 
         def compute(folder: Path) -> TrainingOutput:
+            """Train and judge."""
             started = time.perf_counter()
             parent = self.parent
             path = None if parent is None else find_potential(name_or_file(parent, worker().blobs)).path

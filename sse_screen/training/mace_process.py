@@ -113,6 +113,7 @@ def main() -> None:
     parent = os.getppid()
 
     def train(**given: Any) -> None:
+        """Stand in for MACE's own loop."""
         _train(identity, parent, **given)
 
     tools.train = train  # the program looks it up when it comes to it
