@@ -91,7 +91,7 @@ def estimate_development(
     crystals : sequence of Structure
         Its compositions; the orderings are taken to be shared out equally among them.
     n_orderings : int
-        Orderings to be relaxed, of all compositions.
+        Orderings there are to be relaxed, of all compositions.
     production : sequence
         What runs with the new potential.
     codes : tuple of str
@@ -106,8 +106,9 @@ def estimate_development(
     code, new_code = codes
     cells = [supercell_with_minimum_length(crystal, asked.minimum_length_A) for crystal in crystals]
     n_atoms = sum(map(len, cells)) / len(cells)
-    n_labels = section.n_runs * section.snapshots.structures_per_run
-    n_steps = section.n_runs * asked.protocol.n_steps
+    n_runs = section.n_runs(n_orderings)
+    n_labels = n_runs * section.snapshots.structures_per_run
+    n_steps = n_runs * asked.protocol.n_steps
     relaxed_atoms = n_orderings * sum(map(len, crystals)) / len(crystals)
     label_s = n_labels * _label_seconds(section, cells)
     parts = [
@@ -116,7 +117,7 @@ def estimate_development(
         ),
         CostPart(
             "sampling runs",
-            f"{section.n_runs} runs, {n_steps} steps of {n_atoms:.0f} atoms",
+            f"{n_runs} runs, {n_steps} steps of {n_atoms:.0f} atoms",
             _dynamics(code, n_steps * n_atoms),
         ),
         CostPart("labels", f"{n_labels} by {section.labels.code}", label_s / SECONDS_PER_HOUR),

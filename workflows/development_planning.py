@@ -157,9 +157,9 @@ def _check_production(
 
 def _check_split(section: PotentialDevelopment, n_orderings: int) -> None:
     """Refuse what could not be split, before labels are paid for."""
-    chosen = min(section.selection.n_orderings, n_orderings)
     by_run = section.split.by == "run"
-    n_groups = chosen * section.n_runs // section.selection.n_orderings if by_run else chosen
+    chosen = min(section.selection.n_orderings, n_orderings)
+    n_groups = section.n_runs(n_orderings) if by_run else chosen
     if n_groups < _N_SETS:
         way_out = "more temperatures or replicas" if by_run else "more orderings, or split: {by: run}"
         raise InputError(

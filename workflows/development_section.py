@@ -174,7 +174,18 @@ class PotentialDevelopment(Section):
             raise ValueError(f"compositions: {', '.join(doubled)} is named twice; give each its own name")
         return self
 
-    @property
-    def n_runs(self) -> int:
-        """Sampling runs that the section asks for, when there are so many orderings."""
-        return self.selection.n_orderings * len(self.dynamics.temperatures_K) * self.dynamics.replicas
+    def n_runs(self, n_orderings: int) -> int:
+        """Count the sampling runs.
+
+        Parameters
+        ----------
+        n_orderings : int
+            Orderings there are; the section takes as many of them as it asks for.
+
+        Returns
+        -------
+        int
+            Runs of all chosen orderings.
+        """
+        chosen = min(self.selection.n_orderings, n_orderings)
+        return chosen * len(self.dynamics.temperatures_K) * self.dynamics.replicas

@@ -116,7 +116,7 @@ def main() -> None:
         """Stand in for MACE's own loop."""
         _train(identity, parent, **given)
 
-    tools.train = train  # the program looks it up when it comes to it
+    vars(tools)["train"] = train  # the program looks it up when it comes to it
     run_train.run(tools.build_default_arg_parser().parse_args(options))
 
 
@@ -157,7 +157,7 @@ def _epoch(training: _Training, train_loader: Any, judged: Any, given: dict[str,
     if number > 1:
         training.scheduler.step(metrics=training.history[-1].validation_loss)
     shared = {name: given[name] for name in ("loss_fn", "output_args", "device")}
-    steps = _Steps()
+    steps: Any = _Steps()
     train_one_epoch(
         model=training.model,
         data_loader=train_loader,

@@ -64,7 +64,7 @@ def test_a_training_is_stored_registered_and_used_by_name(database, trained, set
     nacl = labelled(2, cation="Na", anion="Cl", a=5.6)
     output = trained(structures=labelled(8) + nacl, split=SplitProtocol(unseen_formulas=("NaCl",)))
     assert isinstance(output, TrainingOutput)
-    assert (output.n_training, output.n_validation, output.n_test) == (6, 1, 1)
+    assert (output.n_training, output.n_validation, output.n_test) == (5, 1, 2)
     assert output.elements == ["Cl", "Li"]
     assert output.unseen_composition.formulas == ["NaCl"]
     assert output.unseen_composition.energy.root_mean_square_error > 0.5  # sodium's energy was never fitted
