@@ -11,10 +11,12 @@ from sse_screen.api.figures import add_figure_route
 from sse_screen.api.problems import problem_responses
 from sse_screen.api.responses import answer_models, json_response, refuse_parameters
 from sse_screen.database.fields import DocumentField
+from sse_screen.database.index_choice import IndexChoice
 from sse_screen.database.queries import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     MAX_TIME_MS,
+    Query,
     compile_query,
     projection,
     run_query,
@@ -49,12 +51,14 @@ def collection_router(collection: ServedCollection, database: Database[dict[str,
         The list and the document by id.
     """
     router = APIRouter(tags=[collection.name])
+    choice = IndexChoice(database, collection)
     list_model, single_model = answer_models(collection.document)
     summary = (collection.document.__doc__ or collection.name).strip().splitlines()[0]
 
     def list_documents(request: Request) -> Response:
         """Give a page of documents; filters, order, fields and cursor as query parameters."""
-        return _page(collection, database, request.query_params.multi_items())
+        parameters = request.query_params.multi_items()
+        return _page(database, choice, compile_query(collection, parameters), parameters)
 
     def one_document(document_id: str, request: Request) -> Response:
         """Give one document."""
@@ -82,10 +86,10 @@ def collection_router(collection: ServedCollection, database: Database[dict[str,
 
 
 def _page(
-    collection: ServedCollection, database: Database[dict[str, Any]], parameters: list[tuple[str, str]]
+    database: Database[dict[str, Any]], choice: IndexChoice, query: Query, parameters: list[tuple[str, str]]
 ) -> Response:
-    query = compile_query(collection, parameters)
-    page = run_query(database, query)
+    collection = query.collection
+    page = run_query(database, query, choice.best(query))
     meta = {
         "collection": collection.name,
         "units": collection.units,

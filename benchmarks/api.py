@@ -23,6 +23,7 @@ from rich.console import Console
 from benchmarks.comparison import Result, limited
 from benchmarks.synthetic import synthetic_documents
 from sse_screen.database.embedded import EmbeddedServer
+from sse_screen.database.index_choice import IndexChoice
 from sse_screen.database.indexes import derived_indexes, ensure_indexes
 from sse_screen.database.queries import compile_query, find
 from sse_screen.database.served import ServedCollection, served_collections
@@ -144,7 +145,7 @@ def _ask(
 ) -> dict[str, dict[str, float]]:
     generator = np.random.default_rng(1)
     samples = list(database[collection.name].aggregate([{"$sample": {"size": 200}}]))
-    figures = {}
+    choice, figures = IndexChoice(database, collection), {}
     for n_filters in (1, 2):
         times, cpu_times, scans = [], [], 0
         worst: tuple[float, str] = (0.0, "")
@@ -156,7 +157,8 @@ def _ask(
             cpu_times.append(_cpu_ms(servers) - cpu_started)
             answer.raise_for_status()
             worst = max(worst, (times[-1], str(answer.url)))
-            plan = find(database, compile_query(collection, parameters)).explain()["queryPlanner"]
+            query = compile_query(collection, parameters)
+            plan = find(database, query, choice.best(query)).explain()["queryPlanner"]
             scans += "COLLSCAN" in str(plan["winningPlan"])
         found = {
             "requests": requests,

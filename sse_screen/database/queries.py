@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pymongo.errors import OperationFailure
+
 from sse_screen.database.errors import QueryError
 from sse_screen.database.fields import DocumentField
 from sse_screen.database.served import ServedCollection
@@ -30,6 +32,7 @@ CONTROL = ("sort", "limit", "cursor", "fields")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_TIME_MS = 10_000
+_NO_SUCH_INDEX = 2
 _HASH = re.compile(r"^[0-9a-f]{8,64}$")
 
 
@@ -211,7 +214,9 @@ def projection(fields: Iterable[DocumentField]) -> dict[str, int]:
     return {"_id": 0, **({"id": 1, **dict.fromkeys(paths, 1)} if paths else {})}
 
 
-def find(database: Database[dict[str, Any]], query: Query) -> Cursor[dict[str, Any]]:
+def find(
+    database: Database[dict[str, Any]], query: Query, index: str | None = None
+) -> Cursor[dict[str, Any]]:
     """Make the MongoDB cursor of a query, one document longer than its page.
 
     Parameters
@@ -220,6 +225,8 @@ def find(database: Database[dict[str, Any]], query: Query) -> Cursor[dict[str, A
         Where to look.
     query : Query
         What to look for.
+    index : str, optional
+        Index to walk; MongoDB chooses one otherwise.
 
     Returns
     -------
@@ -236,11 +243,12 @@ def find(database: Database[dict[str, Any]], query: Query) -> Cursor[dict[str, A
     conditions = query.conditions
     if query.after is not None:
         conditions = {"$and": [conditions, _after(query, *query.after)]}
-    cursor = database[query.collection.name].find(conditions, chosen).sort(order).max_time_ms(MAX_TIME_MS)
+    cursor = database[query.collection.name].find(conditions, chosen, hint=index).sort(order)
+    cursor = cursor.max_time_ms(MAX_TIME_MS)
     return cursor.limit(query.limit + 1) if query.limit else cursor
 
 
-def run_query(database: Database[dict[str, Any]], query: Query) -> Page:
+def run_query(database: Database[dict[str, Any]], query: Query, index: str | None = None) -> Page:
     """Run a query and give one page.
 
     Parameters
@@ -249,13 +257,20 @@ def run_query(database: Database[dict[str, Any]], query: Query) -> Page:
         Where to look.
     query : Query
         What to look for.
+    index : str, optional
+        Index to walk, if it is there.
 
     Returns
     -------
     Page
         The documents, and the cursor of the next page.
     """
-    documents = list(find(database, query))
+    try:
+        documents = list(find(database, query, index))
+    except OperationFailure as error:
+        if index is None or error.code != _NO_SUCH_INDEX:
+            raise
+        documents = list(find(database, query))
     if not query.limit or len(documents) <= query.limit:
         return Page([_selected(document, query) for document in documents])
     documents = documents[: query.limit]

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sse_screen.database import index_choice
+from sse_screen.database.index_choice import IndexChoice
 from sse_screen.database.indexes import derived_indexes, ensure_indexes
-from sse_screen.database.queries import compile_query, find
+from sse_screen.database.queries import compile_query, find, run_query
 from sse_screen.database.served import DOCUMENT_CLASSES, served_collections
 
 COLLECTIONS = sorted(line.split(".")[2].split(":")[0] for line in DOCUMENT_CLASSES)
@@ -83,3 +85,12 @@ def test_every_sort_key_needs_no_sorting(collection):
 def test_indexes_stay_far_below_the_limit(collection):
     found, _ = collection
     assert len(derived_indexes(found)) <= 40
+
+
+def test_the_index_that_a_sample_speaks_for_changes_no_answer(collection, monkeypatch):
+    found, database = collection
+    monkeypatch.setattr(index_choice, "SMALLEST_COLLECTION", 0)
+    choice = IndexChoice(database, found)
+    for (name, value), sort in zip(filters(found), cycle(sort_keys(found)), strict=False):
+        query = compile_query(found, [(name, value), ("sort", sort)])
+        assert run_query(database, query, choice.best(query)) == run_query(database, query), (name, sort)
