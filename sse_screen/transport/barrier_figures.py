@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sse_screen.documents.jump_barrier import JumpBarrier, JumpBarriers
 
+_LIMIT = "no jump seen: 95 % limit"
+
 
 def jump_rates_figure(document: JumpBarriers) -> Figure | None:
     """Draw the rates of all kinds of jumps against 1000/T with their Poisson intervals and fitted lines.
@@ -54,14 +56,18 @@ def _draw_kind(axes: Axes, kind: JumpBarrier, colour: str) -> None:
     seen = [(1000 / p.temperature_K, p.rate.value, p.rate.lower, p.rate.upper) for p in kind.rates if p.count]
     x, value, lower, upper = (np.array(column, dtype=float) for column in zip(*seen, strict=True))
     bars = np.array([value - lower, upper - value])
-    axes.errorbar(x, value, yerr=bars, fmt="o", ms=5, color=colour, capsize=3, label=label)
+    axes.errorbar(x, value, yerr=bars, fmt="none", color=colour, capsize=3)
+    # The label stands on the points: that of bars does not reach interactive figures.
+    axes.plot(x, value, "o", ms=5, color=colour, label=label)
     limits = [
         (1000 / p.temperature_K, p.rate.upper)
         for p in kind.rates
         if p.rate.verdict == "upper_limit" and p.rate.upper is not None
     ]
     if limits:
-        axes.plot(*np.array(limits).T, "v", ms=6, mfc="none", color=colour)
+        told = any(handle.get_label() == _LIMIT for handle in axes.get_lines())
+        shown = {"label": "_" if told else _LIMIT}
+        axes.plot(*np.array(limits).T, "v", ms=6, mfc="none", color=colour, **shown)
     barrier, attempt = kind.barrier.value, kind.attempt_frequency.value
     if barrier is not None and attempt is not None:
         ends = [point.temperature_K for point in kind.rates]

@@ -122,6 +122,8 @@ def test_rates_have_lines_and_a_temperature_without_a_jump_is_a_limit(served):
     for point in (*frequent.rates, *rare.rates[1:]):
         assert any(np.allclose(p, (1000 / point.temperature_K, point.rate.value)) for p in shown)
     assert content["layout"]["yaxis"]["type"] == "log"
+    labels = [f"1a → {kind.destination}: {kind.barrier.value:.3f} eV" for kind in barriers.kinds]
+    assert [name.split(" (")[0] for name in named(content)] == [*labels, "no jump seen: 95 % limit"]
 
 
 def test_network_has_all_sites_and_jumps(served):
