@@ -11,7 +11,6 @@ import typer
 from sse_screen.exceptions import InputError
 
 if TYPE_CHECKING:
-    from sse_screen.documents.base import Quantity
     from sse_screen.documents.jump_barrier import JumpBarrier, JumpBarriers
     from sse_screen.documents.site_network import SiteNetwork
 
@@ -85,7 +84,7 @@ def _print(document: JumpBarriers) -> None:
     """Print barriers and rates as tables."""
     from rich.console import Console
 
-    from sse_screen.cli.printing import print_rows
+    from sse_screen.cli.printing import print_rows, quantity_cells
 
     console = Console()
     found: list[tuple[str, int, JumpBarrier | JumpBarriers]] = [
@@ -94,12 +93,18 @@ def _print(document: JumpBarriers) -> None:
     if len(found) != 1:
         found.append(("all together", document.n_jumps, document))
     rows = [
-        [name, str(count), *_cells(fit.barrier), *_cells(fit.attempt_frequency)] for name, count, fit in found
+        [name, str(count), *quantity_cells(fit.barrier), *quantity_cells(fit.attempt_frequency)]
+        for name, count, fit in found
     ]
     columns = ["jump", "count", "barrier\n(eV)", "95 % interval", "attempt\n(THz)", "95 % interval"]
     print_rows(console, f"Jump barriers of {document.mobile_ion} in {document.formula}", columns, rows)
     rows = [
-        [name if number == 0 else "", f"{point.temperature_K:g}", str(point.count), *_cells(point.rate)]
+        [
+            name if number == 0 else "",
+            f"{point.temperature_K:g}",
+            str(point.count),
+            *quantity_cells(point.rate),
+        ]
         for name, kind in zip([name for name, *_ in found], document.kinds, strict=False)
         for number, point in enumerate(kind.rates)
     ]
@@ -111,14 +116,3 @@ def _print(document: JumpBarriers) -> None:
             console.print(f"{name}: {fit.barrier.verdict}: {reason}", highlight=False, markup=False)
     for warning in document.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False)
-
-
-def _cells(quantity: Quantity) -> tuple[str, str]:
-    """Write value and interval; an end that is not bounded is open."""
-    lower, upper = quantity.lower, quantity.upper
-    if quantity.verdict == "upper_limit" and upper is not None:
-        return f"< {upper:.3g}", "-"
-    value = "-" if quantity.value is None else f"{quantity.value:.3g}"
-    if upper is None:
-        return value, "-" if not lower else f"above {lower:.3g}"
-    return value, f"below {upper:.3g}" if lower is None else f"{lower:.3g} to {upper:.3g}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sse_screen.documents.base import Quantity
+
 #: a column of sentences is readable from this width on
 _SENTENCE_WIDTH = 24
 #: a border and a blank on either side of a cell
@@ -51,6 +53,28 @@ def print_rows(
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def quantity_cells(quantity: Quantity) -> tuple[str, str]:
+    """Write a quantity as two cells.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        Value and interval in its unit.
+
+    Returns
+    -------
+    value, interval : str
+        Three digits; ``< 0.1`` and a dash for an upper limit; an end that is not bounded is open.
+    """
+    lower, upper = quantity.lower, quantity.upper
+    if quantity.verdict == "upper_limit" and upper is not None:
+        return f"< {upper:.3g}", "-"
+    value = "-" if quantity.value is None else f"{quantity.value:.3g}"
+    if upper is None:
+        return value, f"above {lower:.3g}" if lower else "-"
+    return value, f"below {upper:.3g}" if lower is None else f"{lower:.3g} to {upper:.3g}"
 
 
 def _width(cells: Sequence[str], is_sentence: bool) -> int:

@@ -304,14 +304,20 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}g}"
 
 
-def _interval(quantity: Quantity) -> str:
-    return f"{_number(quantity.lower)} to {_number(quantity.upper)}"
+def _told(quantity: Quantity, unit: str = "") -> str:
+    """Write a quantity into a sentence."""
+    from sse_screen.cli.printing import quantity_cells
+
+    value, interval = quantity_cells(quantity)
+    if value == interval == "-":
+        return f"{quantity.verdict}, {'; '.join(quantity.reasons)}"
+    return f"{value}{unit}" if interval == "-" else f"{value}{unit} ({interval})"
 
 
 def _print_sites(document: SiteNetwork) -> None:
     from rich.console import Console
 
-    from sse_screen.cli.printing import print_rows
+    from sse_screen.cli.printing import print_rows, quantity_cells
 
     console = Console()
     rows = [
@@ -319,8 +325,7 @@ def _print_sites(document: SiteNetwork) -> None:
             kind.name,
             str(kind.n_sites),
             _number(kind.occupancy),
-            _number(kind.residence_time.value),
-            _interval(kind.residence_time),
+            *quantity_cells(kind.residence_time),
             _number(kind.accessible_volume_A3),
             _number(kind.static_volume_A3),
         ]
@@ -333,8 +338,7 @@ def _print_sites(document: SiteNetwork) -> None:
             rate.origin,
             rate.destination,
             str(rate.count),
-            _number(rate.rate.value),
-            _interval(rate.rate),
+            *quantity_cells(rate.rate),
             _number(rate.mean_length_A),
         ]
         for rate in document.rates
@@ -357,9 +361,9 @@ def _summary(document: SiteNetwork) -> list[str]:
         directions = f"{found.dimension} directions; along a lattice vector alone: {alone}"
     plain, cubed = document.graph_order_parameter, document.graph_order_parameter_cubed
     return [
-        f"back-jumps within {document.back_jump_time_ps:g} ps: {_number(back.value)} ({_interval(back)})",
-        f"correlation factor: {_number(factor.value)} ({_interval(factor)})",
-        f"random-walk diffusivity: {_number(random_walk.value)} cm²/s ({_interval(random_walk)})",
+        f"back-jumps within {document.back_jump_time_ps:g} ps: {_told(back)}",
+        f"correlation factor: {_told(factor)}",
+        f"random-walk diffusivity: {_told(random_walk, ' cm²/s')}",
         f"percolation: {directions}",
         *_density_line(document),
         f"superbasins: {len(document.superbasins)}",

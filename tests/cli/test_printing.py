@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from sse_screen.cli.printing import print_rows
+from sse_screen.cli.printing import print_rows, quantity_cells
+from sse_screen.documents.base import Quantity
 
 COLUMNS = ["name", "level of theory", "why"]
 ROWS = [
@@ -35,3 +36,15 @@ def test_wide_rows_are_lines_of_a_table_and_narrow_ones_lines_of_fields():
 
 def test_nothing_to_show_is_an_empty_table():
     assert "level of theory" in shown(80, rows=[])
+
+
+def test_cells_of_quantities():
+    for given, cells in (
+        ({"value": 1.0, "lower": 0.5, "upper": 2.0}, ("1", "0.5 to 2")),
+        ({"lower": 0.0, "upper": 2.0, "verdict": "upper_limit"}, ("< 2", "-")),
+        ({"lower": 0.5, "verdict": "unresolved"}, ("-", "above 0.5")),
+        ({"upper": 0.5, "verdict": "unresolved"}, ("-", "below 0.5")),
+        ({"lower": 0.1, "upper": 0.5, "verdict": "unresolved"}, ("-", "0.1 to 0.5")),
+        ({"verdict": "refused"}, ("-", "-")),
+    ):
+        assert quantity_cells(Quantity(unit="1", **given)) == cells
