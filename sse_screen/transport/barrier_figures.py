@@ -66,8 +66,9 @@ def _draw_kind(axes: Axes, kind: JumpBarrier, colour: str) -> None:
     ]
     if limits:
         told = any(handle.get_label() == _LIMIT for handle in axes.get_lines())
-        shown = {"label": "_" if told else _LIMIT}
-        axes.plot(*np.array(limits).T, "v", ms=6, mfc="none", color=colour, **shown)
+        inverse, upper = np.array(limits).T
+        name = "_" if told else _LIMIT
+        axes.plot(inverse, upper, "v", ms=6, mfc="none", color=colour, label=name)
     barrier, attempt = kind.barrier.value, kind.attempt_frequency.value
     if barrier is not None and attempt is not None:
         ends = [point.temperature_K for point in kind.rates]
