@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -82,6 +83,34 @@ class FastCHGNetCalculator(Calculator):
         self.engine = engine
         #: elements that the weights were trained on, where that is known; others are refused
         self.covered: frozenset[str] | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Tell what has changed since the last evaluation, charges and moments apart, which do not count.
+
+        ASE's own comparison takes a fifth of a millisecond, twice a step of molecular dynamics.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            The crystal as it is now.
+        tol : float
+            Ignored: any difference is a change.
+
+        Returns
+        -------
+        list of str
+            Of ``positions``, ``numbers``, ``cell`` and ``pbc``.
+        """
+        before: Atoms | None = self.atoms
+        if before is None:
+            return list(all_changes)
+        pairs = {
+            "positions": (before.positions, atoms.positions),
+            "numbers": (before.numbers, atoms.numbers),
+            "cell": (before.cell.array, atoms.cell.array),
+            "pbc": (before.pbc, atoms.pbc),
+        }
+        return [name for name, (old, new) in pairs.items() if not np.array_equal(old, new)]
 
     def calculate(
         self,

@@ -161,6 +161,32 @@ def test_results_are_not_overwritten_by_the_next_evaluation(fast, random_crystal
     np.testing.assert_array_equal(first.forces, kept)
 
 
+def test_only_what_counts_makes_it_evaluate_anew(random_crystal, monkeypatch):
+    atoms = random_crystal(3, 6)
+    atoms.calc = load_calculator("chgnet", device="cpu")
+    counted = []
+    evaluate = atoms.calc.engine.evaluate
+    monkeypatch.setattr(atoms.calc.engine, "evaluate", lambda graph: counted.append(1) or evaluate(graph))
+    atoms.get_forces()
+    atoms.get_potential_energy()
+    atoms.set_momenta(np.ones((6, 3)))
+    atoms.set_initial_magnetic_moments(np.ones(6))
+    atoms.get_forces()
+    assert len(counted) == 1
+    changes = (
+        lambda: atoms.positions.__setitem__((0, 0), np.nextafter(atoms.positions[0, 0], 100)),
+        lambda: atoms.set_cell(1.01 * atoms.cell),
+        lambda: atoms.set_pbc([True, True, False]),
+        lambda: atoms.numbers.__setitem__(0, 3 if atoms.numbers[0] != 3 else 11),
+        lambda: atoms.__delitem__(5),
+    )
+    for number, change in enumerate(changes, start=2):
+        change()
+        atoms.get_forces()
+        atoms.get_forces()
+        assert len(counted) == number
+
+
 def test_loading_prints_nothing():
     code = "from sse_screen.potentials import load_calculator as l; l('chgnet'); l('chgnet', variant='stock')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
