@@ -313,7 +313,9 @@ def batch_output(
         If there is no label at all.
     """
     if not labels:
-        reasons = "; ".join(sorted({failure.reason for failure in failures.values()})[:3])
+        # a reason begins with the structure; of those that are alike otherwise one is enough
+        alike = {failure.reason.partition(": ")[2]: failure.reason for failure in failures.values()}
+        reasons = "; ".join(sorted(alike.values())[:3])
         raise LabellingError(f"none of {len(failures)} structures has a label: {reasons}")
     fields = set(LabelSummary.model_fields)
     return LabelBatchOutput(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUFFIX = ".model"
 NOT_INSTALLED = "MACE is not installed: pip install 'sse-screen[mace]' (mace-torch 0.3.16)"
 _OWN_HEAD = "Default"
+_NOT_READ = "{}: damaged, or cannot be read as a MACE model"
 
 
 def mace_version() -> str:
@@ -67,7 +68,7 @@ def read_mace(path: Path, device: str = "cpu") -> Any:
         model = torch.load(path, map_location=device, weights_only=False)
         model.atomic_numbers.tolist()
     except Exception as error:  # unpickling a file of another kind can end in any error
-        raise InputError(f"potential {str(path)!r}: cannot be read as a MACE model ({error})") from error
+        raise InputError(_NOT_READ.format(path)) from error
     return model
 
 
@@ -123,6 +124,8 @@ def load_mace(path: Path, device: str) -> Calculator:
                         torch.set_default_dtype(before)
 
             return OwnPrecision(models=[model], device=device, default_dtype=kind, **choice)
+    except Exception as error:  # a model of another architecture can end in any error
+        raise InputError(_NOT_READ.format(path)) from error
     finally:
         logging.disable(level)
         torch.set_default_dtype(precision)  # MACE changes it, and other potentials would compute otherwise

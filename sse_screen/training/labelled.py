@@ -94,7 +94,8 @@ class LevelOfTheory(Document):
         elif self.cutoff_eV is not None and "k_points" not in dict(self.settings):
             parts.append("Γ only")
         for name, value in self.settings:
-            parts.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+            shown = str(value)[:12] if name.endswith("sha256") else value
+            parts.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {shown}")
         return ", ".join(parts)
 
 

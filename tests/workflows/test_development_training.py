@@ -133,7 +133,7 @@ def test_models_that_are_damaged_or_do_not_know_an_element(foundation, tmp_path,
     with pytest.raises(InputError, match=r"potential 'tiny' was not trained on Br; it covers Cl, Li"):
         plan_campaign(developed(naive | {"foundation": str(foundation)}))
     (tmp_path / "half.model").write_bytes(foundation.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"half\.model': cannot be read as a MACE model"):
+    with pytest.raises(InputError, match=r"half\.model: damaged, or cannot be read as a MACE model"):
         plan_campaign(developed(naive | {"foundation": str(tmp_path / "half.model")}))
     multihead = {"method": "multihead", "foundation": str(foundation), "replay": "gone.xyz"}
     with pytest.raises(InputError, match=r"training\.replay: gone\.xyz: no such file"):
