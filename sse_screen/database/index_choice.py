@@ -84,7 +84,8 @@ class IndexChoice:
             return None
         sample = self._fresh_sample()
         n_sampled = len(sample.documents)
-        together, steps = np.ones(n_sampled, dtype=bool), {}
+        together = np.ones(n_sampled, dtype=bool)
+        steps: dict[str, float] = {}
         for path, condition in _parts(query.conditions):
             found = sample.matching(path, condition)
             together &= found
@@ -114,7 +115,7 @@ def _most_steps(query: Query, n_documents: int) -> float:
 
 
 def _indexes_by_path(collection: ServedCollection) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for index in derived_indexes(collection):
         if index.where_true is None:
             found |= dict.fromkeys(index.only or [index.keys[0][0]], index.name)
