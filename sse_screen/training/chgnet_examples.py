@@ -74,6 +74,7 @@ def make_examples(
     import torch
 
     def tensor(values: NDArray[np.float64] | float) -> Tensor:
+        """Return single-precision numbers on the device of the model."""
         return torch.tensor(np.asarray(values), dtype=torch.float32, device=device)
 
     examples = []

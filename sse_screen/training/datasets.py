@@ -244,6 +244,7 @@ def _groups(structures: list[LabelledStructure], by: SplitBy) -> list[list[Label
     leader: dict[str, str] = {}  # of a group or a geometry, by hash or name
 
     def find(name: str) -> str:
+        """Return the leader of a group."""
         while leader.setdefault(name, name) != name:
             name = leader[name]
         return name

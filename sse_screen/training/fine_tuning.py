@@ -54,6 +54,7 @@ class _Training:
     best_state: dict[str, Any] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
+        """Return all that a training goes on from, for the checkpoint."""
         import torch
 
         return {
@@ -67,6 +68,7 @@ class _Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` returned."""
         import torch
 
         self.model.load_state_dict(state["model"])

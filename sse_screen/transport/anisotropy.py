@@ -50,6 +50,7 @@ class DiffusivityTensor(Document):
         reason = f"the tracer diffusivity is {tracer.verdict}"
 
         def judged(found: Quantity) -> Quantity:
+            """Return a quantity without its value where the tracer's has none."""
             if found.verdict not in ("ok", "diffusive"):
                 return found
             return found.unresolved(reason)
@@ -126,6 +127,7 @@ def diffusivity_tensor(
     values, axes = values[order], vectors[:, order].T
 
     def along(directions: FloatArray) -> Quantity:
+        """Return the diffusivity in the span of some directions."""
         return projected_diffusivity(fitted, directions, confidence)
 
     principal = [along(axis[None]) for axis in axes]

@@ -311,6 +311,7 @@ def _with_limits(
     precision = np.linalg.inv(covariance)
 
     def cost(trial: FloatArray) -> float:
+        """Return the negative log-likelihood of measured points and upper limits."""
         away = trial - parameters
         below = scipy.stats.norm.logcdf((bounds - x @ trial) / _CENSORED_LOG_ERROR)
         return float(0.5 * away @ precision @ away - below.sum())

@@ -114,6 +114,7 @@ def lower_end_of_selected(effective_jumps: float, log_error: float, confidence: 
     least = min(float(np.log(MINIMUM_JUMPS)) + 1.96 * log_error, found)
 
     def excess(mean: float) -> float:
+        """Return the logarithm of the probability of what was found, or more, less that of the tail."""
         upper = scipy.stats.norm.logsf([(found - mean) / log_error, (least - mean) / log_error])
         return float(upper[0] - upper[1] - tail)
 

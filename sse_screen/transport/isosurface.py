@@ -92,6 +92,7 @@ def _cut(tetrahedra: Array, levels: Array, number: int) -> Array:
     heights = np.take_along_axis(levels[chosen], order, axis=1)
 
     def crossing(i: int, j: int) -> Array:
+        """Return where the edges between two corners cross the level."""
         share = heights[:, i] / (heights[:, i] - heights[:, j])
         return np.asarray(corners[:, i] + share[:, None] * (corners[:, j] - corners[:, i]))
 

@@ -83,6 +83,7 @@ def barrier_from_rates(
     offsets = inverse - inverse.min()
 
     def loss(barrier: float) -> float:
+        """Return the negative log-likelihood of a barrier, given the total count."""
         weights = np.log(exposures) - barrier * offsets
         return float(-np.sum(counts * (weights - logsumexp(weights))))
 
@@ -128,8 +129,11 @@ def _attempt_interval(
     barrier, start = best[0], float(np.log(best[1]))
 
     def best_barrier(log_attempt: float) -> float:
+        """Return the most likely barrier at an attempt frequency."""
+
         # Σ β (μ − n) = 0 in logarithms, which fall with E and do not overflow.
         def excess(trial: float) -> float:
+            """Return the score of a barrier, expected over found, in logarithms."""
             terms = np.log(inverse) + log_exposures + log_attempt - trial * inverse
             return float(logsumexp(terms) - np.log(moment))
 
@@ -141,6 +145,7 @@ def _attempt_interval(
         return low if low == high else float(brentq(excess, low, high, xtol=1e-12))
 
     def loss(log_attempt: float) -> float:
+        """Return the negative log-likelihood of an attempt frequency with its best barrier."""
         log_expected = log_exposures + log_attempt - best_barrier(log_attempt) * inverse
         return float(np.sum(np.exp(log_expected) - counts * log_expected))
 

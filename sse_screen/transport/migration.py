@@ -195,6 +195,7 @@ def _flood(
     parent = list(range(n_sites + len(roots)))
 
     def find(node: int) -> int:
+        """Return the root of a node's tree, paths halved on the way."""
         while parent[node] != node:
             parent[node] = parent[parent[node]]
             node = parent[node]

@@ -40,6 +40,7 @@ def goes_on(
     last = len(curve) - 5
 
     def start_at(hops: float) -> int:
+        """Return the first lag at which the curve reaches so many squared hops."""
         return min(int(np.searchsorted(curve, hops * hop_A**2)), last)
 
     if _curvature(statistics, overlaps, model, start_at(0.25)) > _CURVATURE:

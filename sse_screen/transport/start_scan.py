@@ -108,6 +108,7 @@ def _choose(
     curve, times = np.maximum.accumulate(statistics.msd_A2), statistics.times_ps
 
     def first_reaching(level: float) -> int:
+        """Return the first lag at which the curve reaches a level in Å²."""
         return min(int(np.searchsorted(curve, level)), last)
 
     cautious = first_reaching(float(np.clip(0.6 * curve[-1], min(square, 0.6 * curve[-1]), 2 * square)))
