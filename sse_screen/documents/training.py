@@ -53,19 +53,12 @@ class LearningRateSchedule(Document):
     interval: int = Field(10, ge=1, description="Epochs between steps", json_schema_extra={"unit": "epoch"})
 
 
-class TrainingProtocol(Document):
-    """How a potential is trained; with parent, data and seed it fixes the result."""
+class _AnyProtocol(Document):
+    """What trainings share, whichever code trains."""
 
     maximum_epochs: int = Field(100, ge=1, le=100_000, description="Last epoch at the latest")
     patience: int = Field(
         20, ge=1, description="Stop after so many epochs without a lower loss on the validation set"
-    )
-    batch_size: int = Field(8, ge=1, description="Structures a step")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
-    schedule: LearningRateSchedule = LearningRateSchedule()
-    loss: Loss = HuberLoss()
-    frozen_layers: tuple[str, ...] = Field(
-        (), description="Parameters whose names begin so keep their values, such as atom_embedding"
     )
     atom_reference: Literal["refit", "keep"] = Field(
         "refit", description="Whether the energies of the elements are fitted to the labels first"
@@ -79,7 +72,19 @@ class TrainingProtocol(Document):
     )
 
 
-class MaceProtocol(Document):
+class TrainingProtocol(_AnyProtocol):
+    """How a potential is trained; with parent, data and seed it fixes the result."""
+
+    batch_size: int = Field(8, ge=1, description="Structures a step")
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
+    schedule: LearningRateSchedule = LearningRateSchedule()
+    loss: Loss = HuberLoss()
+    frozen_layers: tuple[str, ...] = Field(
+        (), description="Parameters whose names begin so keep their values, such as atom_embedding"
+    )
+
+
+class MaceProtocol(_AnyProtocol):
     """How a MACE is trained; the architecture counts from scratch only, a foundation model has its own."""
 
     method: Literal["scratch", "naive", "multihead"] = Field(
@@ -91,27 +96,12 @@ class MaceProtocol(Document):
     interactions: int = Field(2, ge=1, le=4, description="Layers")
     correlation: int = Field(2, ge=1, le=4, description="Order of the products")
     cutoff_A: float = Field(5.0, gt=0, le=12, json_schema_extra={"unit": "angstrom"})
-    maximum_epochs: int = Field(100, ge=1, description="Last epoch at the latest")
-    patience: int = Field(
-        20, ge=1, description="Stop after so many epochs without a lower loss on the validation set"
-    )
     batch_size: int = Field(4, ge=1, description="Structures a step")
     learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False, description="First learning rate of Adam")
     energy_weight: float = Field(1.0, ge=0, description="Weight of energies")
     force_weight: float = Field(10.0, ge=0, description="Weight of forces")
     stress_weight: float = Field(1.0, ge=0, description="Weight of stresses")
     precision: Literal["float32", "float64"] = Field("float32", description="Of all numbers")
-    atom_reference: Literal["refit", "keep"] = Field(
-        "refit",
-        description="Whether the foundation's element energies are fitted to the labels first",
-    )
-    maximum_reference_error_eV_per_atom: float = Field(
-        0.05,
-        gt=0,
-        allow_inf_nan=False,
-        description="Refused when energies are off by more in a way that compositions explain",
-        json_schema_extra={"unit": "eV/atom"},
-    )
 
 
 class ErrorStatistics(Document):
