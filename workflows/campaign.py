@@ -22,7 +22,8 @@ from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
 from sse_screen.structures.filters import FilterSettings
 from sse_screen.workflows.crystal_source import CrystalSource, Section
-from sse_screen.workflows.development_section import TRAINING_FILES, PotentialDevelopment
+from sse_screen.workflows.development_section import TRAINING_FILES, PotentialDevelopment, TeacherLabels
+from sse_screen.workflows.potentials import from_file
 
 _Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
 
@@ -174,7 +175,9 @@ class Campaign(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the campaign")
     potential: str = Field(
-        "chgnet", description="Name, alias, hash (8 digits at least) or file of the potential"
+        "chgnet",
+        description="Name, alias, hash (8 digits at least) or file of the potential; relative paths count "
+        "from the campaign file",
     )
     allow_unchecked_potential: bool = Field(
         False, description="Take a potential that did not pass the gates (docs/finetuning.md)"
@@ -216,7 +219,7 @@ def load_campaign(path: Path) -> Campaign:
     Parameters
     ----------
     path : Path
-        YAML file; crystal files in it are taken relative to its folder.
+        YAML file; all files that it names are taken relative to its folder.
 
     Returns
     -------
@@ -242,13 +245,16 @@ def load_campaign(path: Path) -> Campaign:
         campaign = Campaign.model_validate(content)
     except ValidationError as error:
         raise InputError("\n".join(_problems(path, error))) from None
+    campaign.potential = from_file(campaign.potential, path.parent)
     for source in _sources(campaign):
         if source.file is not None:
             source.file = path.parent / source.file
     if campaign.survey is not None:
         campaign.survey.crystals = path.parent / campaign.survey.crystals
     if campaign.potential_development is not None:
-        training = campaign.potential_development.training
+        training, labels = campaign.potential_development.training, campaign.potential_development.labels
+        if isinstance(labels, TeacherLabels):
+            labels.potential = from_file(labels.potential, path.parent)
         for name in TRAINING_FILES:
             if (file := getattr(training, name, None)) is not None:
                 setattr(training, name, path.parent / file)

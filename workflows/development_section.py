@@ -55,7 +55,7 @@ class TeacherLabels(Section):
     """Labels by another potential, to try a campaign out before paying for it."""
 
     code: Literal["potential"]
-    potential: str = Field(description="Name of the potential that labels")
+    potential: str = Field(description="Name or file of the potential that labels")
 
 
 Labels = Annotated[GpawLabels | VaspLabels | TeacherLabels, Field(discriminator="code")]

@@ -10,6 +10,7 @@ from jobflow.managers.fireworks import flow_to_workflow
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 from pymatgen.core import Structure
 
+from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.documents.self_consistent import LoopProtocol, LoopState
 from sse_screen.exceptions import InputError
@@ -19,7 +20,7 @@ from sse_screen.structures.loading import load_structure
 from sse_screen.structures.supercells import supercell_with_minimum_length
 from sse_screen.training.students import LinearStudent, Student
 from sse_screen.workflows.labelling import AseLabelMaker
-from sse_screen.workflows.potentials import check_covered, choose_potential
+from sse_screen.workflows.potentials import check_covered, choose_potential, from_file, store_potential
 from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def load_loop(path: Path) -> LoopFile:
         ]
         raise InputError("\n".join(lines)) from None
     found.crystal = path.parent / found.crystal
+    found.teacher = from_file(found.teacher, path.parent)
     return found
 
 
@@ -150,13 +152,15 @@ def check_loop(file: LoopFile) -> tuple[Structure, PotentialIdentity]:
     return cell, teacher
 
 
-def submit_loop(file: LoopFile, launchpad: LaunchPad) -> int:
+def submit_loop(file: LoopFile, database: Database[dict[str, Any]], launchpad: LaunchPad) -> int:
     """Add a loop to the LaunchPad, unless it is there.
 
     Parameters
     ----------
     file : LoopFile
         From :func:`load_loop`.
+    database : pymongo Database
+        Gets the weights of a teacher that is a file.
     launchpad : LaunchPad
         Where the workflow goes.
 
@@ -182,6 +186,7 @@ def submit_loop(file: LoopFile, launchpad: LaunchPad) -> int:
     loop_id = maker.first_state(cell, material, file.seed).loop_id
     if launchpad.workflows.find_one({"metadata.submission": loop_id}) is not None:
         return 0
+    store_potential(teacher, BlobStore(database))
     flow.update_metadata({"campaign": file.name})
     launchpad.add_wf(flow_to_workflow(flow, metadata={"campaign": file.name, "submission": loop_id}))
     return 1

@@ -10,7 +10,7 @@ from sse_screen.database.errors import BlobNotFoundError
 from sse_screen.database.stores import connect
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.exceptions import InfrastructureError, InputError
-from sse_screen.potentials.classical import is_classical
+from sse_screen.potentials.classical import is_classical, load_classical
 from sse_screen.potentials.registration import find_registered, weights_file
 from sse_screen.potentials.registry import known_potentials, resolve_potential
 from sse_screen.settings import get_settings
@@ -72,6 +72,49 @@ def choose_potential(name: str, *, allow_unchecked: bool = False) -> PotentialId
     if not allow_unchecked:
         _check_production(found, name)
     return found.potential.model_copy(update={"name": name, "elements": found.elements})
+
+
+def from_file(name: str, folder: Path) -> str:
+    """Give a potential that a file names, a relative path counted from the folder of that file.
+
+    Parameters
+    ----------
+    name : str
+        Name, alias, hash or path.
+    folder : Path
+        Of the campaign's or loop's file.
+
+    Returns
+    -------
+    str
+        An absolute path where a file is meant, the name as it is otherwise.
+    """
+    if name in known_potentials():
+        return name
+    path = folder / Path(name).expanduser()
+    meant = path.is_file() or is_classical(name) or Path(name).name != name
+    return str(path.resolve()) if meant else name
+
+
+def store_potential(potential: PotentialIdentity, blobs: BlobStore) -> None:
+    """Put the file of a potential into the blob store, where workers on every machine find it by its hash.
+
+    Parameters
+    ----------
+    potential : PotentialIdentity
+        As resolved at submission; of one that is no file here, nothing has to be stored.
+    blobs : BlobStore
+        Gets the weights, or the numbers of a classical potential.
+    """
+    name = potential.name
+    if name in known_potentials() or not Path(name).expanduser().is_file():
+        return
+    if is_classical(name):
+        stored = blobs.put(load_classical(name).canonical_bytes, "application/json")
+    else:
+        stored = blobs.put_file(Path(name).expanduser(), "application/x-torch")
+    if stored.sha256 != potential.weights_sha256:
+        raise InputError(f"potential {name!r}: the file was changed meanwhile; submit again")
 
 
 def check_covered(structure: Structure, potential: PotentialIdentity, name: str) -> None:
@@ -143,14 +186,16 @@ def name_or_file(potential: PotentialIdentity, blobs: BlobStore) -> str:
         The stored weights are damaged.
     """
     name = potential.name
-    if name in known_potentials() or Path(name).expanduser().is_file():
+    is_known = name in known_potentials()
+    if is_known or Path(name).expanduser().is_file():
         found = resolve_potential(name)
-        if found.weights_sha256 != potential.weights_sha256:
+        if found.weights_sha256 == potential.weights_sha256:
+            return name
+        if is_known:
             raise InputError(
                 f"potential {name!r}: this worker has weights {found.weights_sha256[:12]}…, the job was "
                 f"submitted with {potential.weights_sha256[:12]}…; install the same version on all machines"
             )
-        return name
     try:
         return str(weights_file(blobs, potential, get_settings().data_directory / "potentials"))
     except BlobNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -18,6 +19,7 @@ from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
 from sse_screen.workflows.planning import Plan
+from sse_screen.workflows.potentials import store_potential
 from sse_screen.workflows.process_names import is_dead_here, worker_name
 from sse_screen.workflows.survey_budget import grant, open_budget
 
@@ -59,7 +61,10 @@ def submit_plan(plan: Plan, database: Database[dict[str, Any]], launchpad: Launc
         When a job is too large for the database.
     """
     content = plan.campaign.model_dump(mode="json") | {"weights_sha256": plan.potential.weights_sha256}
-    record_id = content_hash([_without_paths(content), plan.crystals])[:24]
+    hashed = _without_paths(content)
+    if Path(hashed["potential"]).is_absolute():  # a file's weights count, wherever it lies
+        del hashed["potential"]
+    record_id = content_hash([hashed, plan.crystals])[:24]
     campaigns = database[CAMPAIGNS]
     earlier = _claim(campaigns, record_id, plan.campaign.name)
     if earlier is not None:
@@ -108,6 +113,7 @@ def _submit(
     content: dict[str, Any],
 ) -> Submission:
     blobs = BlobStore(database)
+    store_potential(plan.potential, blobs)
     flows = plan.ready_flows(blobs.put)
     workflows = [_workflow(flow, plan.campaign.name, record_id) for flow in flows]
     _number(launchpad, workflows)

@@ -26,7 +26,7 @@ def submit(
     """Check a loop and add it to the LaunchPad; ``sse-screen launch`` runs it."""
     from rich.console import Console
 
-    from sse_screen.database.stores import launchpad
+    from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import check_free_space, get_settings
     from sse_screen.workflows.loop_file import check_loop, load_loop, submit_loop
 
@@ -43,7 +43,7 @@ def submit(
         return
     settings = get_settings()
     check_free_space(settings)
-    added = submit_loop(loop, launchpad(settings))
+    added = submit_loop(loop, connect(settings), launchpad(settings))
     console.print(f"{loop.name}: added" if added else f"{loop.name}: was submitted before; nothing added")
 
 

@@ -79,9 +79,9 @@ def test_crystals_that_no_loop_can_run_are_refused(tmp_path, changes, words):
 
 def test_a_loop_is_submitted_once(tmp_path, database, settings_environment):
     pad = launchpad(settings_environment)
-    assert submit_loop(load_loop(written(tmp_path)), pad) == 1
-    assert submit_loop(load_loop(written(tmp_path)), pad) == 0
-    assert submit_loop(load_loop(written(tmp_path, seed=2)), pad) == 1
+    assert submit_loop(load_loop(written(tmp_path)), database, pad) == 1
+    assert submit_loop(load_loop(written(tmp_path)), database, pad) == 0
+    assert submit_loop(load_loop(written(tmp_path, seed=2)), database, pad) == 1
     assert pad.workflows.count_documents({"metadata.campaign": "li2o-loop"}) == 2
     with pytest.raises(InputError, match="none of this name has begun"):
         latest_state(database, "li2o-loop")
@@ -89,4 +89,4 @@ def test_a_loop_is_submitted_once(tmp_path, database, settings_environment):
     other.write_text(CRYSTAL.read_text().replace("Li O", "Li S"))
     sulfide = load_loop(written(tmp_path, crystal=str(other)))
     with pytest.raises(InputError, match="not trained on"):
-        submit_loop(sulfide, pad)
+        submit_loop(sulfide, database, pad)
