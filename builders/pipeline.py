@@ -13,6 +13,7 @@ from sse_screen.builders.jump_barrier import JumpBarrierBuilder
 from sse_screen.builders.labelled_structure import LabelledStructureBuilder
 from sse_screen.builders.learning_curve import LearningCurveBuilder
 from sse_screen.builders.potential import PotentialBuilder
+from sse_screen.builders.self_consistent_loop import SelfConsistentLoopBuilder
 from sse_screen.builders.site_network import SiteNetworkBuilder
 from sse_screen.builders.structure_function import StructureFunctionBuilder
 from sse_screen.builders.vibrational_free_energy import VibrationalFreeEnergyBuilder
@@ -33,6 +34,7 @@ BUILDERS: tuple[type[DerivedBuilder], ...] = (
     LabelledStructureBuilder,
     PotentialBuilder,
     LearningCurveBuilder,
+    SelfConsistentLoopBuilder,
 )
 
 

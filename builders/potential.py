@@ -9,17 +9,19 @@ from sse_screen.builders.base import DerivedBuilder, Group, group_by
 from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.potential import PotentialAlias, PotentialDoc, PotentialRegistration
 from sse_screen.documents.potential_gates import PotentialGatesOutput
+from sse_screen.documents.self_consistent import LoopPotential
 from sse_screen.documents.training import TrainingOutput
 from sse_screen.potentials.registration import register_bundled
 
-_MADE: dict[str, type[TrainingOutput] | type[PotentialRegistration]] = {
+_MADE: dict[str, type[TrainingOutput] | type[PotentialRegistration] | type[LoopPotential]] = {
     "training": TrainingOutput,
+    "self_consistent_potential": LoopPotential,
     "potential_registration": PotentialRegistration,
 }
 
 
 class PotentialBuilder(DerivedBuilder):
-    """Build ``potential``: one document a hash of weights, of trainings, registrations, gates and aliases."""
+    """Build ``potential``: one document a hash of weights, of what made it, its gates and its names."""
 
     document = PotentialDoc
     source_filter: ClassVar[dict[str, Any]] = {
@@ -30,7 +32,7 @@ class PotentialBuilder(DerivedBuilder):
         sorted(
             {
                 name
-                for model in (TrainingOutput, PotentialRegistration, PotentialGatesOutput, PotentialAlias)
+                for model in (*_MADE.values(), PotentialGatesOutput, PotentialAlias)
                 for name in model.model_fields
             }
             - {"kind", "calculation_key", "total_time_s", "inputs"}
@@ -44,7 +46,7 @@ class PotentialBuilder(DerivedBuilder):
         register_bundled(self.database, BlobStore(self.database))
 
     def group(self, sources: list[dict[str, Any]]) -> Iterable[Group]:
-        """Gather what concerns one hash; a hash without a training or registration makes no document."""
+        """Gather what concerns one hash; a hash that nothing made or registered makes no document."""
         keyed = (({"weights_sha256": _weights_of(source["output"])}, source) for source in sources)
         for group in group_by(keyed):
             if any(member["output"]["kind"] in _MADE for member in group.members):

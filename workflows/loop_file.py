@@ -12,8 +12,11 @@ from pymatgen.core import Structure
 
 from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import PotentialIdentity
+from sse_screen.documents.potential import ALIAS_PATTERN
 from sse_screen.documents.self_consistent import LoopProtocol, LoopState
 from sse_screen.exceptions import InputError
+from sse_screen.potentials import known_potentials
+from sse_screen.potentials.classical import is_classical
 from sse_screen.structures.checks import check_mobile_ion, check_neutral, is_disordered
 from sse_screen.structures.identity import structure_hash
 from sse_screen.structures.loading import load_structure
@@ -44,6 +47,19 @@ class LoopFile(BaseModel):
     student: Student
     protocol: LoopProtocol
     seed: int = Field(1, ge=0, description="Every run's seed is derived from it")
+    compare_with_teacher: bool = Field(
+        False, description="Run the teacher once as the student is run, and compare their diffusivities"
+    )
+    register_as: str | None = Field(
+        None,
+        pattern=ALIAS_PATTERN,
+        description="Name of the last student in the registry of potentials; that of the loop when left out",
+    )
+
+    @property
+    def potential_name(self) -> str:
+        """Name that campaigns ask for the last student by."""
+        return self.register_as or self.name
 
 
 def load_loop(path: Path) -> LoopFile:
@@ -132,9 +148,14 @@ def check_loop(file: LoopFile) -> tuple[Structure, PotentialIdentity]:
     Raises
     ------
     InputError
-        An unknown teacher, a crystal that it does not cover, or charges of the student that are not those of
-        the crystal.
+        A name that is taken, an unknown teacher, a crystal that it does not cover, or charges of the student
+        that are not those of the crystal.
     """
+    name = file.potential_name
+    if name in known_potentials() or is_classical(name):
+        raise InputError(
+            f"{file.name}: {name!r} is a potential that comes with the platform; set register_as"
+        )
     cell = loop_cell(file)
     teacher = choose_potential(file.teacher)
     check_covered(cell, teacher, file.name)
@@ -181,7 +202,14 @@ def submit_loop(file: LoopFile, database: Database[dict[str, Any]], launchpad: L
         "mobile_ion": file.mobile_ion,
         "charge_number": file.charge_number,
     }
-    maker = SelfConsistentLoopMaker(AseLabelMaker(teacher=teacher), file.student, file.protocol, file.name)
+    maker = SelfConsistentLoopMaker(
+        AseLabelMaker(teacher=teacher),
+        file.student,
+        file.protocol,
+        file.name,
+        teacher if file.compare_with_teacher else None,
+        file.potential_name,
+    )
     flow = maker.make(cell, material, file.seed)
     loop_id = maker.first_state(cell, material, file.seed).loop_id
     if launchpad.workflows.find_one({"metadata.submission": loop_id}) is not None:
@@ -217,4 +245,4 @@ def latest_state(database: Database[dict[str, Any]], name: str) -> LoopState:
     states = [LoopState.model_validate(document["output"]) for document in found]
     if not states:
         raise InputError(f"loop {name!r}: none of this name has begun; see sse-screen status")
-    return max(states, key=lambda state: (len(state.history), len(state.diffusivities)))
+    return max(states, key=lambda state: state.progress)

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jobflow import Flow, Job, Maker, Response, job
 from pymatgen.core import Structure
 
-from sse_screen.documents.base import BlobReference, content_hash
+from sse_screen.documents.base import BlobReference, PotentialIdentity, content_hash
 from sse_screen.documents.label import LabelBatchOutput
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.self_consistent import (
     BrokenMeasurement,
     Exploration,
+    LoopPotential,
     LoopProtocol,
     LoopState,
     TrainedStudent,
@@ -30,9 +31,10 @@ from sse_screen.dynamics.molecular_dynamics import DynamicsError
 from sse_screen.exceptions import SseScreenError
 from sse_screen.structures.distortions import random_strain, rattle
 from sse_screen.structures.identity import structure_hash
-from sse_screen.training.exploration import agree
+from sse_screen.training.exploration import agree, compare_with_teacher
 from sse_screen.training.students import Student
 from sse_screen.workflows.labelling import LabelMaker, store_batch
+from sse_screen.workflows.loop_registration import frames_to_test_on, loop_potential
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
 from sse_screen.workflows.runtime import once
 from sse_screen.workflows.self_consistent_steps import (
@@ -44,9 +46,6 @@ from sse_screen.workflows.self_consistent_steps import (
     train_student,
     unlabelled,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _NO_SUPERCELL_A = 0.1  # the cell of the loop is what runs are made in
 
@@ -69,12 +68,19 @@ class SelfConsistentLoopMaker(Maker):
         Temperatures, runs, committee, when to stop.
     name : str
         Of the loop.
+    teacher : PotentialIdentity, optional
+        The teacher, when it is a potential whose own diffusivity is to be measured by the same runs, once,
+        and compared with the student's.
+    potential_name : str, optional
+        Name that the last student is registered by; that of the loop if left out.
     """
 
     labeller: LabelMaker
     student: Student
     protocol: LoopProtocol
     name: str = "self-consistent loop"
+    teacher: PotentialIdentity | None = None
+    potential_name: str | None = None
 
     def make(self, structure: Structure, material: dict[str, Any], seed: int) -> Flow:
         """Compose the first jobs; the others are added as the loop goes on.
@@ -109,12 +115,15 @@ class SelfConsistentLoopMaker(Maker):
         LoopState
             Without labels.
         """
-        content = {
+        level = self.labeller.level_of_theory
+        # what was added later counts only where it is used, so that earlier loops keep their ids
+        more = {} if self.teacher is None else {"compared_with": self.teacher.weights_sha256}
+        content = more | {
             "structure": structure_hash(structure),
             "material": material,
             "protocol": self.protocol.model_dump(mode="json"),
             "student": self.student.model_dump(mode="json"),
-            "teacher": self.labeller.level_of_theory.identifier,
+            "teacher": level.identifier,
             "seed": seed,
         }
         return LoopState(
@@ -123,6 +132,8 @@ class SelfConsistentLoopMaker(Maker):
             structure=structure.as_dict(),
             material=material,
             seed=seed,
+            potential_name=self.potential_name or self.name,
+            level_of_theory=level,
         )
 
     @job
@@ -146,7 +157,7 @@ class SelfConsistentLoopMaker(Maker):
             strained = random_strain(cell, self.protocol.initial_strain, rng)
             cells.append(rattle(strained, self.protocol.initial_displacement_A, rng))
         batch = store_batch(unlabelled(cells, state, "initial cell"))
-        return Response(output=state, addition=self._labelling(state, batch, None))
+        return Response(output=state.with_key(), addition=self._labelling(state, batch, None))
 
     def _labelling(self, state: LoopState, batch: BlobReference, found: Exploration | None) -> Flow:
         label = _named(self.labeller.make(batch), state, "labels")
@@ -181,7 +192,7 @@ class SelfConsistentLoopMaker(Maker):
         exploration = None if found is None else Exploration.model_validate(found)
         step = step_of(state, batch, exploration)
         following = state_after(state, batch, exploration, self.protocol)
-        following = following.model_copy(update={"history": [*state.history, step]})
+        following = following.model_copy(update={"history": [*state.history, step]}).with_key()
         if exploration is not None and exploration.broke and following.refits > self.protocol.maximum_refits:
             raise StudentBrokeError(
                 f"{state.name}: the student broke at {exploration.temperature_K:g} K after "
@@ -199,12 +210,15 @@ class SelfConsistentLoopMaker(Maker):
         if state.position < len(self.protocol.temperatures_K):
             temperature_K = self.protocol.temperatures_K[state.position]
             return _only(self.explore(state), state, f"exploration {temperature_K:g} K")
-        runs = [
-            _named(self.measure(state, temperature_K), state, f"diffusion {temperature_K:g} K")
-            for temperature_K in self.protocol.diffusion_temperatures_K
-        ]
-        judge = self.judge(state, [run.output for run in runs])
-        return Flow([*runs, _named(judge, state, "judgement")])
+        runs, truths = [], []
+        for temperature_K in self.protocol.diffusion_temperatures_K:
+            name = f"diffusion {temperature_K:g} K"
+            runs.append(_named(self.measure(state, temperature_K), state, name))
+            if self.teacher is not None and not state.teacher_diffusivities:
+                measure = self.measure(state, temperature_K, of_teacher=True)
+                truths.append(_named(measure, state, f"{name} of the teacher"))
+        judge = self.judge(state, [run.output for run in runs], [run.output for run in truths])
+        return Flow([*runs, *truths, _named(judge, state, "judgement")])
 
     @job
     def train(self, state: LoopState | dict[str, Any]) -> Response[TrainedStudent]:
@@ -288,9 +302,9 @@ class SelfConsistentLoopMaker(Maker):
 
     @job
     def measure(
-        self, state: LoopState | dict[str, Any], temperature_K: float
+        self, state: LoopState | dict[str, Any], temperature_K: float, of_teacher: bool = False
     ) -> Response[MolecularDynamicsOutput | BrokenMeasurement]:
-        """Run the student for its diffusivity, as any campaign would.
+        """Run the student, or its teacher, for the diffusivity, as any campaign would.
 
         Parameters
         ----------
@@ -298,25 +312,39 @@ class SelfConsistentLoopMaker(Maker):
             With a student.
         temperature_K : float
             Of the run.
+        of_teacher : bool
+            Run the teacher.
 
         Returns
         -------
         Response
-            A :class:`MolecularDynamicsOutput`, or the reason why the student failed.
+            A :class:`MolecularDynamicsOutput`, or the reason why the potential failed.
         """
         state = LoopState.model_validate(state)
         assert state.student is not None  # a fit came before
-        maker = MolecularDynamicsMaker(state.student.potential, self.protocol.diffusion, _NO_SUPERCELL_A)
-        cell, seed = Structure.from_dict(state.structure), seed_of(state, "diffusion", temperature_K)
+        potential, what = state.student.potential, "diffusion"
+        if of_teacher:
+            assert self.teacher is not None  # it was asked for
+            potential, what = self.teacher, "diffusion of the teacher"
+        maker = MolecularDynamicsMaker(potential, self.protocol.diffusion, _NO_SUPERCELL_A)
+        cell, seed = Structure.from_dict(state.structure), seed_of(state, what, temperature_K)
         make: Any = MolecularDynamicsMaker.make  # a job's own function is its attribute
         try:
             return make.original(maker, cell, state.material, temperature_K, seed)
         except DynamicsError as error:  # of the student, so another loop is what it takes
-            return Response(output=BrokenMeasurement(temperature_K=temperature_K, broke=str(error)))
+            broken = BrokenMeasurement(
+                temperature_K=temperature_K, potential_sha256=potential.weights_sha256, broke=str(error)
+            )
+            return Response(output=broken)
 
     @job
-    def judge(self, state: LoopState | dict[str, Any], outputs: list[dict[str, Any]]) -> Response[LoopState]:
-        """Compare the diffusivities with those of the loop before.
+    def judge(
+        self,
+        state: LoopState | dict[str, Any],
+        outputs: list[dict[str, Any]],
+        teacher_outputs: list[dict[str, Any]] | None = None,
+    ) -> Response[LoopState]:
+        """Compare the diffusivities with those of the loop before, and with the teacher's.
 
         Parameters
         ----------
@@ -324,11 +352,13 @@ class SelfConsistentLoopMaker(Maker):
             At the end of a loop.
         outputs : list of MolecularDynamicsOutput or BrokenMeasurement
             Runs that measure the diffusivity.
+        teacher_outputs : list of MolecularDynamicsOutput or BrokenMeasurement, optional
+            The teacher's, after the first loop of those that compare.
 
         Returns
         -------
         Response
-            The state; the next loop is added unless the diffusivity is stationary.
+            The state; the next loop is added, or after the last one the registration of the student.
         """
         state = LoopState.model_validate(state)
         measured = [diffusivity_of(state, output) for output in outputs]
@@ -336,12 +366,64 @@ class SelfConsistentLoopMaker(Maker):
         stationary = bool(earlier) and all(agree(earlier[d.temperature_K], d.diffusivity) for d in measured)
         last = state.loop == self.protocol.maximum_loops
         verdict = "stationary" if stationary else "not_stationary" if last else "running"
-        changes: dict[str, Any] = {"diffusivities": [*state.diffusivities, *measured], "verdict": verdict}
+        truths = [diffusivity_of(state, output) for output in teacher_outputs or []]
+        truths = truths or state.teacher_diffusivities
+        changes: dict[str, Any] = {
+            "diffusivities": [*state.diffusivities, *measured],
+            "teacher_diffusivities": truths,
+            "teacher_verdict": compare_with_teacher(measured, truths) if truths else None,
+            "verdict": verdict,
+        }
         if verdict != "running":
-            return Response(output=state.model_copy(update=changes))
+            ended = state.model_copy(update=changes).with_key()
+            return Response(output=ended, addition=self._registration(ended, outputs))
         changes |= {"loop": state.loop + 1, "position": 0, "refits": 0}
-        following = state.model_copy(update=changes)
+        following = state.model_copy(update=changes).with_key()
         return Response(output=following, addition=self._next(following))
+
+    def _registration(self, state: LoopState, outputs: list[dict[str, Any]]) -> Flow:
+        """Label frames of the last runs, to test the student on, and hand it to the registry."""
+        cells = frames_to_test_on(outputs, self.protocol.test_frames)
+        if not cells:
+            return _only(self.register(state, None), state, "registration")
+        batch = store_batch(unlabelled(cells, state, "test frame"))
+        label = _named(self.labeller.make(batch), state, "test labels")
+        return Flow([label, _named(self.register(state, label.output), state, "registration")])
+
+    @job
+    def register(
+        self, state: LoopState | dict[str, Any], tests: LabelBatchOutput | dict[str, Any] | None
+    ) -> Response[LoopPotential]:
+        """Test the last student, and leave it to the registry of potentials.
+
+        Parameters
+        ----------
+        state : LoopState
+            Of a loop that ended.
+        tests : LabelBatchOutput or None
+            Labels of frames of its last runs.
+
+        Returns
+        -------
+        Response
+            A :class:`LoopPotential`.
+        """
+        state = LoopState.model_validate(state)
+        batch = None if tests is None else LabelBatchOutput.model_validate(tests)
+        assert state.student is not None  # a fit came before
+        content = {
+            "kind": "self_consistent_potential",
+            "loop": state.loop_id,
+            "weights": state.student.weights.sha256,
+            "name": state.potential_name,
+            "tests": None if batch is None else batch.packed.sha256,
+        }
+        key = content_hash(content)
+
+        def compute(_folder: Path) -> LoopPotential:
+            return loop_potential(state, self.student, self.protocol.cleaning, batch, key)
+
+        return once(key, LoopPotential, compute)
 
 
 def _named(made: Job, state: LoopState, what: str) -> Job:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.label import LabelBatchOutput, UnlabelledStructure, unpack_labels
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
 from sse_screen.documents.self_consistent import (
+    BrokenMeasurement,
     Exploration,
     LoopDiffusivity,
     LoopProtocol,
@@ -94,8 +94,19 @@ def unlabelled(cells: Sequence[Structure], state: LoopState, source: str) -> lis
     ]
 
 
-def _labelled(blobs: Sequence[BlobReference]) -> list[LabelledStructure]:
-    """Read labels back, each structure once."""
+def labelled(blobs: Sequence[BlobReference]) -> list[LabelledStructure]:
+    """Read labels back, each structure once.
+
+    Parameters
+    ----------
+    blobs : sequence of BlobReference
+        Packed labels.
+
+    Returns
+    -------
+    list of LabelledStructure
+        In order of the hashes of their geometries.
+    """
     found: dict[str, LabelledStructure] = {}
     for blob in blobs:
         for label in unpack_labels(worker().blobs.get(blob.sha256)):
@@ -122,7 +133,7 @@ def step_of(state: LoopState, batch: LabelBatchOutput | None, found: Exploration
     """
     error = None
     if batch is not None and state.student is not None:
-        error = _force_error(calculator_for(state.student.potential), _labelled([batch.packed]))
+        error = _force_error(calculator_for(state.student.potential), labelled([batch.packed]))
     return LoopStep(
         loop=0 if found is None else state.loop,
         temperature_K=None if found is None else found.temperature_K,
@@ -202,7 +213,7 @@ def train_student(
         Weights in the blob store.
     """
     started = time.perf_counter()
-    cleaned = clean(_labelled(state.labels), rules)
+    cleaned = clean(labelled(state.labels), rules)
     structures = cleaned.kept
     weights = student.train(structures, n_members, state.seed, state.refits, folder)
     blobs = [worker().blobs.put(content, "application/octet-stream") for content in weights]
@@ -320,7 +331,7 @@ def explore_with(
     cells: list[Structure] = []
     if frames is not None:
         chosen = [len(frames) - 1] if uncertain else _choose(frames, watcher, protocol, broke=bool(stopped))
-        cells = [_cell_of(frames, index) for index in chosen]
+        cells = [cell_of(frames, index) for index in chosen]
     elif watcher.seen:  # it exploded between two frames: the last ones before
         cells = watcher.seen
     if not cells and stopped:  # it broke at once: distorted cells are as good as any
@@ -343,7 +354,7 @@ def explore_with(
 
 
 def _last_certain(frames: Trajectory | None, start: Structure) -> Structure:
-    return start if frames is None or len(frames) < 2 else _cell_of(frames, len(frames) - 2)
+    return start if frames is None or len(frames) < 2 else cell_of(frames, len(frames) - 2)
 
 
 def _choose(frames: Trajectory, watcher: _Watcher, protocol: LoopProtocol, *, broke: bool) -> list[int]:
@@ -360,7 +371,21 @@ def _choose(frames: Trajectory, watcher: _Watcher, protocol: LoopProtocol, *, br
     return [i for i in looked_at if deviations[i] > protocol.committee.threshold_eV_per_A]
 
 
-def _cell_of(frames: Trajectory, index: int) -> Structure:
+def cell_of(frames: Trajectory, index: int) -> Structure:
+    """Give a frame as a crystal.
+
+    Parameters
+    ----------
+    frames : Trajectory
+        Of a run.
+    index : int
+        Of the frame.
+
+    Returns
+    -------
+    Structure
+        With all ions in the cell.
+    """
     return Structure(
         frames.cells[index],
         frames.species,
@@ -371,12 +396,12 @@ def _cell_of(frames: Trajectory, index: int) -> Structure:
 
 
 def diffusivity_of(state: LoopState, output: dict[str, Any] | Document) -> LoopDiffusivity:
-    """Estimate the diffusivity of a run, refused when the student failed in it.
+    """Estimate the diffusivity of a run, refused when the potential failed in it.
 
     Parameters
     ----------
     state : LoopState
-        With the student.
+        Its loop is named.
     output : MolecularDynamicsOutput or BrokenMeasurement
         What the run left.
 
@@ -385,26 +410,52 @@ def diffusivity_of(state: LoopState, output: dict[str, Any] | Document) -> LoopD
     LoopDiffusivity
         With its interval.
     """
-    assert state.student is not None  # it was run
-    content = output.model_dump() if isinstance(output, Document) else output
-    potential = state.student.potential.weights_sha256
-    if content["kind"] == "self_consistent_broken_measurement":
-        reasons = [content["broke"]]
-        nothing = Quantity(unit="cm^2/s", verdict="refused", reasons=reasons)
-        return LoopDiffusivity(
-            loop=state.loop,
-            temperature_K=content["temperature_K"],
-            diffusivity=nothing,
-            potential_sha256=potential,
-        )
-    run = MolecularDynamicsOutput.model_validate(content)
-    with TemporaryDirectory(prefix="sse-screen-") as folder:
-        file = worker().blobs.get_file(run.trajectory.sha256, Path(folder) / "trajectory.h5")
-        document = DiffusivityDoc.from_trajectories([run], [read_trajectory_file(file, run.first_used_frame)])
-    found: Quantity = document.tracer_diffusivity
+    run = measurement(output)
+    if isinstance(run, BrokenMeasurement):
+        found = Quantity(unit="cm^2/s", verdict="refused", reasons=[run.broke])
+        potential = run.potential_sha256
+    else:
+        document = DiffusivityDoc.from_trajectories([run], [production_of(run)])
+        found = document.tracer_diffusivity if document.tracer_diffusivity.value else document.slope
+        potential = run.potential.weights_sha256
     return LoopDiffusivity(
         loop=state.loop,
         temperature_K=run.temperature_K,
-        diffusivity=found if found.value else document.slope,
+        diffusivity=found,
         potential_sha256=potential,
     )
+
+
+def measurement(output: dict[str, Any] | Document) -> MolecularDynamicsOutput | BrokenMeasurement:
+    """Read what a run for the diffusivity left.
+
+    Parameters
+    ----------
+    output : MolecularDynamicsOutput, BrokenMeasurement or dict
+        As a job hands it on.
+
+    Returns
+    -------
+    MolecularDynamicsOutput or BrokenMeasurement
+        The document.
+    """
+    content = output.model_dump() if isinstance(output, Document) else output
+    if content["kind"] == "self_consistent_broken_measurement":
+        return BrokenMeasurement.model_validate(content)
+    return MolecularDynamicsOutput.model_validate(content)
+
+
+def production_of(run: MolecularDynamicsOutput) -> Trajectory:
+    """Read the part of a run that is analysed.
+
+    Parameters
+    ----------
+    run : MolecularDynamicsOutput
+        The run.
+
+    Returns
+    -------
+    Trajectory
+        Frames after the equilibration.
+    """
+    return read_trajectory_file(worker().blobs.get(run.trajectory.sha256), run.first_used_frame)

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sse_screen.documents.base import Quantity
     from sse_screen.documents.self_consistent import LoopState
 
 app = typer.Typer(
@@ -67,23 +68,50 @@ def status(
 
 
 def _print_state(state: LoopState, console: Console) -> None:
-    from rich.table import Table
+    _print_steps(state, console)
+    _print_diffusivities(state, console)
+    console.print(f"{state.name}: {state.verdict.replace('_', ' ')}, {state.n_labels} labels")
+    if state.teacher_verdict is not None:
+        console.print(f"{state.name}: {_TEACHER[state.teacher_verdict]}")
 
-    steps = Table("loop", "K", "new labels", "force error before (eV/Å)", "committee (eV/Å)", "broke")
+
+_TEACHER = {
+    "agrees": "the student diffuses like its teacher, within their joint 95 % intervals at every temperature",
+    "disagrees": "the student does not diffuse like its teacher: at one temperature or more they differ by "
+    "more than their joint 95 % interval",
+    "unresolved": "whether the student diffuses like its teacher is not resolved: not all runs are "
+    "diffusive; make them longer (diffusion.production_ps)",
+}
+
+
+def _print_steps(state: LoopState, console: Console) -> None:
+    from sse_screen.cli.printing import print_rows
+
+    columns = ["loop", "K", "new labels", "force error before (eV/Å)", "committee (eV/Å)", "broke"]
+    rows = []
     for step in state.history:
         numbers = (step.temperature_K, step.force_error_eV_per_A, step.largest_deviation_eV_per_A)
         kelvin, error, deviation = ("–" if number is None else f"{number:.4g}" for number in numbers)
-        steps.add_row(str(step.loop), kelvin, str(step.n_new_labels), error, deviation, step.broke or "")
-    console.print(steps)
-    measured = Table("loop", "K", "D (cm²/s)", "95 % interval", "verdict")
+        rows.append([str(step.loop), kelvin, str(step.n_new_labels), error, deviation, step.broke or ""])
+    print_rows(console, "steps", columns, rows, sentences=columns[2:])
+
+
+def _print_diffusivities(state: LoopState, console: Console) -> None:
+    from sse_screen.cli.printing import print_rows
+
+    if not state.diffusivities:
+        return
+    truths = {found.temperature_K: found.diffusivity for found in state.teacher_diffusivities}
+    columns = ["loop", "K", "D (cm²/s)", "95 % interval", "verdict"]
+    columns += ["teacher's D (cm²/s)", "teacher's interval", "teacher's verdict"] if truths else []
+    rows = []
     for found in state.diffusivities:
-        quantity = found.diffusivity
-        value = "–" if quantity.value is None else f"{quantity.value:.2e}"
-        interval = (
-            "–"
-            if quantity.lower is None or quantity.upper is None
-            else f"{quantity.lower:.2e} … {quantity.upper:.2e}"
-        )
-        measured.add_row(str(found.loop), f"{found.temperature_K:g}", value, interval, quantity.verdict)
-    console.print(measured)
-    console.print(f"{state.name}: {state.verdict}, {state.n_labels} labels")
+        cells = [str(found.loop), f"{found.temperature_K:g}", *_cells(found.diffusivity)]
+        rows.append([*cells, *(_cells(truths[found.temperature_K]) if truths else [])])
+    print_rows(console, "diffusivities", columns, rows)
+
+
+def _cells(quantity: Quantity) -> list[str]:
+    value, lower, upper = quantity.value, quantity.lower, quantity.upper
+    interval = "–" if lower is None or upper is None else f"{lower:.2e} … {upper:.2e}"
+    return ["–" if value is None else f"{value:.2e}", interval, quantity.verdict]

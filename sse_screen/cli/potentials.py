@@ -67,6 +67,7 @@ def show(name: Which, as_json: AsJson = False) -> None:
         "names": ", ".join(found.names),
         "weights": found.weights_sha256,
         "method": f"{found.method} from {parent}",
+        **({} if found.loop_verdict is None else {"loop": found.loop_verdict.replace("_", " ")}),
         "elements": " ".join(found.elements),
         "level of theory": found.level_of_theory,
         "labels": ""
@@ -199,8 +200,15 @@ def _run_gates(
     stored = database.outputs.find_one(
         {"output.kind": "training", "output.weights.sha256": found.weights_sha256}, {"output": 1}
     )
+    of_loop = database.outputs.find_one(
+        {"output.kind": "self_consistent_potential", "output.weights.sha256": found.weights_sha256},
+        {"output.test_labels": 1},
+    )
     if stored is not None and elements is None:
         job = gates_of_training(maker, TrainingOutput.model_validate(stored["output"]))
+    elif of_loop is not None and elements is None:
+        labels = [of_loop["output"]["test_labels"]]
+        job = maker.make(found.potential, found.parent, [packed for packed in labels if packed])
     else:
         covered = found.elements if elements is None else _symbols(elements)
         if len(covered) > _MANY_ELEMENTS:

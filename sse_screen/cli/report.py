@@ -71,6 +71,7 @@ def gather(campaign: str | None) -> ReportContent:
     from sse_screen.documents.jump_barrier import JumpBarrierDoc
     from sse_screen.documents.learning_curve import LearningCurveDoc
     from sse_screen.documents.potential import PotentialDoc
+    from sse_screen.documents.self_consistent_loop import SelfConsistentLoopDoc
     from sse_screen.documents.site_network import SiteNetworkDoc
     from sse_screen.documents.structure_function import StructureFunctionDoc
     from sse_screen.exceptions import InputError
@@ -104,6 +105,7 @@ def gather(campaign: str | None) -> ReportContent:
         candidates=_documents(database, CandidateDoc, uuids),
         trained=[p for p in _documents(database, PotentialDoc, uuids) if p.history],
         curves=_documents(database, LearningCurveDoc, uuids),
+        loops=_documents(database, SelfConsistentLoopDoc, uuids),
         worker_time=_worker_time(database),
         read_blob=BlobStore(database).get,
         failures=[f"{f.name}: {f.reason}" for f in failures(launchpad(settings), campaign)],

@@ -22,6 +22,7 @@ DOCUMENT_CLASSES: tuple[str, ...] = (
     "sse_screen.documents.labelled_structure:LabelledStructureDoc",
     "sse_screen.documents.learning_curve:LearningCurveDoc",
     "sse_screen.documents.potential:PotentialDoc",
+    "sse_screen.documents.self_consistent_loop:SelfConsistentLoopDoc",
     "sse_screen.documents.site_network:SiteNetworkDoc",
     "sse_screen.documents.structure_function:StructureFunctionDoc",
     "sse_screen.documents.vibrational_free_energy:VibrationalFreeEnergyDoc",

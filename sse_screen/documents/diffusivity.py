@@ -109,7 +109,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "5"
+    meaning_version: ClassVar[str] = "6"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -141,6 +141,11 @@ class DiffusivityDoc(DerivedDocument):
     total_time_ps: float = Field(description="Length of all runs together", json_schema_extra=_PICOSECONDS)
     n_jumps: float = Field(
         description="Effective jumps: squared displacement of all ions over the squared hop",
+        json_schema_extra=_NUMBER,
+    )
+    concerted_ions: float = Field(
+        1.0,
+        description="Ions that move together, which widens intervals by its root; 1 where that is not seen",
         json_schema_extra=_NUMBER,
     )
     verdict: Verdict = Field(description="What the diffusivity may be taken for")
@@ -349,6 +354,7 @@ def _numbers(found: TracerDiffusivity) -> dict[str, Any]:
         "n_ions": found.n_ions,
         "total_time_ps": found.total_time_ps,
         "n_jumps": found.effective_jumps,
+        "concerted_ions": found.concerted_ions,
         "verdict": found.tracer_diffusivity.verdict,
         "flags": [f"{gate.name}: {gate.outcome}" for gate in found.gates if gate.outcome != "passed"],
         "tracer_diffusivity": found.tracer_diffusivity,

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sse_screen.documents.base import BlobReference, DerivedDocument, Document, PotentialIdentity
 from sse_screen.documents.potential_gates import GateResult, PotentialGatesOutput
+from sse_screen.documents.self_consistent import LoopPotential, LoopVerdict
 from sse_screen.documents.training import (
     EpochRecord,
     MaceProtocol,
@@ -20,6 +21,7 @@ from sse_screen.documents.training import (
     TrainingProtocol,
 )
 from sse_screen.exceptions import InputError
+from sse_screen.training.linear import LinearProtocol
 
 ALIAS_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 GateVerdict = Literal["passed", "failed", "not_checked", "published"]
@@ -58,7 +60,7 @@ class PotentialDoc(DerivedDocument):
     weights_sha256: str = Field(description="sha256 of the weights, its identity")
     name: str = Field(description="Name given when it was trained or registered")
     aliases: list[str] = Field(description="Names given to it later, alphabetical")
-    method: str = Field(description="bundled, file, fine-tuning, …")
+    method: str = Field(description="bundled, file, fine-tuning, self-consistent loop …")
     weights: BlobReference = Field(description="The file of weights in the blob store")
     potential: PotentialIdentity = Field(description="Who it is, as documents that it makes say")
     parent: PotentialIdentity | None = Field(description="What its training began with; null: nothing")
@@ -77,11 +79,15 @@ class PotentialDoc(DerivedDocument):
         None, description="Structures never looked at before the end", json_schema_extra={"unit": "1"}
     )
     formulas: list[str] = Field(default_factory=list, description="Reduced formulas learnt from")
-    protocol: TrainingProtocol | MaceProtocol | None = Field(None, description="How it was trained")
+    protocol: TrainingProtocol | MaceProtocol | LinearProtocol | None = Field(
+        None, description="How it was trained"
+    )
     replay: BlobReference | None = Field(
         None,
         description="Packed structures that a second head replayed; null: none, or the library's",
     )
+    loop_id: str | None = Field(None, description="The self-consistent loop that made it; null: none did")
+    loop_verdict: LoopVerdict | None = Field(None, description="How that loop ended")
     split: SplitProtocol | None = Field(None, description="How the labels were divided")
     seed: int | None = Field(None, description="Seed of the training")
     best_epoch: int | None = Field(
@@ -115,7 +121,7 @@ class PotentialDoc(DerivedDocument):
     @classmethod
     def from_sources(
         cls,
-        made: TrainingOutput | PotentialRegistration,
+        made: TrainingOutput | PotentialRegistration | LoopPotential,
         gates: Sequence[PotentialGatesOutput] = (),
         aliases: Sequence[PotentialAlias] = (),
     ) -> Self:
@@ -123,7 +129,7 @@ class PotentialDoc(DerivedDocument):
 
         Parameters
         ----------
-        made : TrainingOutput or PotentialRegistration
+        made : TrainingOutput, PotentialRegistration or LoopPotential
             Where it is from.
         gates : sequence of PotentialGatesOutput
             Runs of the gates; the latest counts.
@@ -152,7 +158,7 @@ class PotentialDoc(DerivedDocument):
         if isinstance(made, PotentialRegistration):
             return cls(**shared, **copied, parent=None)
         own = set(cls.model_fields) - set(DerivedDocument.model_fields) - copied.keys() - shared.keys()
-        of_training = own & set(TrainingOutput.model_fields)
+        of_training = own & set(type(made).model_fields)
         return cls(**shared, **copied, **{name: getattr(made, name) for name in of_training})
 
 

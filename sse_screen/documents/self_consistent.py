@@ -6,11 +6,15 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Quantity
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Quantity, content_hash
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.training import ParityPoints, SetMetrics, TrainingProtocol
 from sse_screen.training.cleaning import CleaningRules
+from sse_screen.training.labelled import LevelOfTheory
+from sse_screen.training.linear import LinearProtocol
 
 LoopVerdict = Literal["running", "stationary", "not_stationary"]
+TeacherVerdict = Literal["agrees", "disagrees", "unresolved"]
 
 
 class CommitteeProtocol(Document):
@@ -57,6 +61,12 @@ class LoopProtocol(Document):
     )
     diffusion: MolecularDynamicsProtocol = Field(description="Runs that measure it")
     maximum_loops: int = Field(5, ge=1, description="Give up after so many")
+    test_frames: int = Field(
+        5,
+        ge=0,
+        description="Frames of each of the last runs for the diffusivity that are labelled to measure the "
+        "errors of the student, and never learnt from",
+    )
     minimum_distance_A: float = Field(
         0.6,
         gt=0,
@@ -125,6 +135,7 @@ class BrokenMeasurement(Document):
 
     kind: Literal["self_consistent_broken_measurement"] = "self_consistent_broken_measurement"
     temperature_K: float = Field(description="Of the run", json_schema_extra={"unit": "K"})
+    potential_sha256: str = Field("", description="The potential that was run")
     broke: str = Field(description="Why")
 
 
@@ -148,23 +159,26 @@ class LoopStep(Document):
 
 
 class LoopDiffusivity(Document):
-    """Diffusivity of a loop's student at one temperature."""
+    """Diffusivity of a loop's student, or of its teacher, at one temperature."""
 
     loop: int = Field(description="Number of the training loop")
     temperature_K: float = Field(json_schema_extra={"unit": "K"})
     diffusivity: Quantity = Field(json_schema_extra={"unit": "cm^2/s"})
-    potential_sha256: str = Field(description="The student")
+    potential_sha256: str = Field(description="The potential that was run")
 
 
 class LoopState(Document):
     """All that the next step of a loop needs; every step leaves one in ``outputs``."""
 
     kind: Literal["self_consistent_state"] = "self_consistent_state"
+    calculation_key: str = Field("", description="Hash of the loop and of how far it is")
     loop_id: str = Field(description="Hash of crystal, protocol, student, teacher and seed")
     name: str = Field(description="Name given to the loop")
     structure: dict[str, Any] = Field(description="Cell that runs start from, pymatgen as_dict")
     material: dict[str, Any] = Field(description="material_id, material_name, mobile_ion, charge_number")
     seed: int = Field(description="Every run's seed is derived from it")
+    potential_name: str = Field("", description="Name that the last student is registered by")
+    level_of_theory: LevelOfTheory | None = Field(None, description="Of the teacher's labels")
     labels: list[BlobReference] = Field(default_factory=list, description="Packed labels, all so far")
     n_labels: int = Field(0, description="Labels paid for", json_schema_extra={"unit": "1"})
     loop: int = Field(1, description="Training loop, from 1")
@@ -176,3 +190,65 @@ class LoopState(Document):
     history: list[LoopStep] = Field(default_factory=list, description="One line a step")
     diffusivities: list[LoopDiffusivity] = Field(default_factory=list, description="After each loop")
     verdict: LoopVerdict = "running"
+    teacher_diffusivities: list[LoopDiffusivity] = Field(
+        default_factory=list, description="By the same runs of the teacher, where it was asked for"
+    )
+    teacher_verdict: TeacherVerdict | None = Field(
+        None, description="Whether the latest diffusivities are the teacher's within their joint intervals"
+    )
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What grows from each state of a loop to the next."""
+        return len(self.history), len(self.diffusivities)
+
+    @property
+    def latest_diffusivities(self) -> list[LoopDiffusivity]:
+        """Those of the last loop that was measured."""
+        last = max((found.loop for found in self.diffusivities), default=0)
+        return [found for found in self.diffusivities if found.loop == last]
+
+    def with_key(self) -> Self:
+        """Give the state as a step leaves it, with its key.
+
+        Returns
+        -------
+        LoopState
+            The same state of the same loop has the same key.
+        """
+        where = [self.loop_id, *self.progress, self.loop, self.position, self.refits, self.interruptions]
+        key = content_hash({"kind": self.kind, "where": [*where, self.verdict]})
+        return self.model_copy(update={"calculation_key": key})
+
+
+class LoopPotential(Document):
+    """The last student of a loop, as the registry of potentials takes it."""
+
+    kind: Literal["self_consistent_potential"] = "self_consistent_potential"
+    calculation_key: str = Field(description="Hash of loop, weights, name and test labels")
+    loop_id: str = Field(description="The loop that made it")
+    loop_verdict: LoopVerdict = Field(description="How that loop ended")
+    name: str = Field(description="Name given to the potential")
+    method: str = Field(description="How it was trained")
+    weights: BlobReference
+    potential: PotentialIdentity = Field(description="Who it is")
+    parent: PotentialIdentity | None = Field(description="What its training began with; null: nothing")
+    elements: list[str] = Field(description="Elements that the labels cover, alphabetical")
+    formulas: list[str] = Field(description="Reduced formulas learnt from")
+    level_of_theory: str = Field(description="Of all labels")
+    level_of_theory_id: str = Field(description="Hash of the level of theory")
+    dataset_sha256: str = Field(description="Hash of the labels learnt from, whatever their order")
+    n_training: int = Field(description="Structures learnt from", json_schema_extra={"unit": "1"})
+    n_test: int = Field(description="Structures tested on", json_schema_extra={"unit": "1"})
+    protocol: TrainingProtocol | LinearProtocol = Field(description="How it was trained")
+    seed: int = Field(description="Of the loop")
+    training: SetMetrics = Field(description="Errors on the structures learnt from")
+    test: SetMetrics | None = Field(
+        description="Errors on frames of the last runs for the diffusivity; null without such labels"
+    )
+    test_labels: BlobReference | None = Field(description="The packed labels of these frames")
+    parity: ParityPoints | None = Field(description="Labels and predictions on these frames")
+    warnings: list[str] = Field(default_factory=list, description="What to know before using it")
+    total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
+    inputs: list[str] = Field(default_factory=list, description="uuids of jobs it came from")
+    versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")

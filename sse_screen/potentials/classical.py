@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sse_screen.exceptions import InputError
+from sse_screen.potentials.radial import RadialPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +102,7 @@ def n_components(two_j_max: int, n_elements: int) -> int:
 
 
 class ClassicalPotential(BaseModel):
-    """Charges, pairs and, where there is one, a many-body part."""
+    """Charges, pairs and, where there are any, linear two-body and many-body parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,7 +113,11 @@ class ClassicalPotential(BaseModel):
     )
     charges: dict[str, float] = Field(description="Charge by element in units of e")
     pairs: tuple[PairParameters, ...] = Field((), description="Pairs left out have no short-range part")
+    radial: RadialPart | None = Field(None, description="Linear two-body part")
     many_body: BispectrumPart | None = Field(None, description="Linear many-body part")
+    element_energies_eV: dict[str, float] = Field(
+        {}, description="Constant energy by element, beside that of the many-body part; 0 when left out"
+    )
     references: tuple[str, ...] = Field((), description="Publications")
 
     @model_validator(mode="after")
@@ -124,6 +129,10 @@ class ClassicalPotential(BaseModel):
         unknown = sorted({element for pair in pairs for element in pair} - set(self.charges))
         if unknown:
             raise ValueError(f"pairs: {', '.join(unknown)} has no charge in charges")
+        if self.radial is not None:
+            named = {element for pair in self.radial.coefficients_eV for element in pair.split("-")}
+            if unknown := sorted(named - set(self.charges)):
+                raise ValueError(f"radial: {', '.join(unknown)} has no charge in charges")
         if self.many_body is not None and self.many_body.elements != sorted(self.charges):
             raise ValueError("many_body: its elements are not those of charges")
         return self
@@ -145,14 +154,23 @@ class ClassicalPotential(BaseModel):
             "pairs": sorted(pairs, key=lambda pair: pair["species"]),
             "cutoff_A": float(self.cutoff_A),
         }
-        if self.many_body is not None:
-            content["many_body"] = self.many_body.model_dump(mode="json")
+        for name in ("radial", "many_body"):
+            part = getattr(self, name)
+            if part is not None:
+                content[name] = part.model_dump(mode="json")
+        if self.element_energies_eV:
+            content["element_energies_eV"] = self.element_energies_eV
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
     @property
     def unconfirmed(self) -> list[str]:
         """Pairs whose numbers were not seen in their source."""
         return ["-".join(pair.species) for pair in self.pairs if not pair.confirmed]
+
+    @property
+    def without_charges(self) -> ClassicalPotential:
+        """The same short range and many-body part between neutral atoms."""
+        return self.model_copy(update={"charges": dict.fromkeys(self.charges, 0.0)})
 
     def check(self, symbols: Iterable[str]) -> None:
         """Refuse a crystal that the potential cannot describe.

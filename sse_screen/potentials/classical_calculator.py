@@ -73,7 +73,7 @@ class ClassicalCalculator(Calculator):
             system.create(atoms)
             system.command("thermo_style custom step pe " + " ".join(_PRESSURES))
         system.command("run 0 post no")
-        energy = system.thermo("pe")
+        energy = system.potential_energy()
         xx, yy, zz, yz, xz, xy = (system.thermo(name) for name in _PRESSURES)
         pressure = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * 1e5 * units.Pascal
         turned = system.turned_back(system.turned_back(pressure).T)  # both indices

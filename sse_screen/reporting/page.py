@@ -21,6 +21,7 @@ from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.jump_barrier import JumpBarrierDoc
 from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.potential import PotentialDoc
+from sse_screen.documents.self_consistent_loop import SelfConsistentLoopDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.reporting import candidate_figures
@@ -35,6 +36,7 @@ from sse_screen.reporting.figures import (
     spectrum,
     velocity_autocorrelation,
 )
+from sse_screen.reporting.loop_figures import loop_diffusivity_figure, loop_step_figure
 from sse_screen.reporting.potential_figures import learning_curve_figure, parity_figure, training_figure
 from sse_screen.reporting.ranking import COLUMNS, quantity_text, rank_materials, row_cells
 from sse_screen.reporting.thermodynamic_figures import (
@@ -82,6 +84,7 @@ class ReportContent:
     candidates: Sequence[CandidateDoc] = ()
     trained: Sequence[PotentialDoc] = ()
     curves: Sequence[LearningCurveDoc] = ()
+    loops: Sequence[SelfConsistentLoopDoc] = ()
     #: from the sha256 of a blob to its bytes; without it no densities are drawn
     read_blob: Callable[[str], bytes] | None = None
 
@@ -136,6 +139,7 @@ def write_report(content: ReportContent, folder: Path) -> Path:
                 (curve, _saved(learning_curve_figure(curve), figures, f"learning_curve_{curve.id}"))
                 for curve in content.curves
             ],
+            loop_figures=[name for loop in content.loops for name in _loop_figures(loop, figures)],
             survey_columns=candidate_figures.COLUMNS,
             surveys=_surveys(content, figures),
         )
@@ -248,6 +252,12 @@ def _saved(figure: Figure | None, folder: Path, name: str) -> str | None:
         return None
     figure.savefig(folder / f"{name}.svg")
     return f"figures/{name}.svg"
+
+
+def _loop_figures(loop: SelfConsistentLoopDoc, folder: Path) -> list[str]:
+    drawn = {"diffusivities": loop_diffusivity_figure(loop), "steps": loop_step_figure(loop)}
+    names = [_saved(figure, folder, f"loop_{kind}_{loop.id}") for kind, figure in drawn.items()]
+    return [name for name in names if name is not None]
 
 
 def _potentials(content: ReportContent) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sse_screen.documents.base import Quantity
+from sse_screen.documents.self_consistent import LoopDiffusivity, TeacherVerdict
 
 FloatArray = NDArray[np.float64]
 
@@ -96,3 +97,29 @@ def agree(first: Quantity, second: Quantity) -> bool:
         logs.append(np.log(quantity.value))
         widths.append(0.5 * np.log(quantity.upper / quantity.lower))
     return bool(abs(logs[0] - logs[1]) <= np.hypot(*widths))
+
+
+def compare_with_teacher(
+    student: Sequence[LoopDiffusivity], teacher: Sequence[LoopDiffusivity]
+) -> TeacherVerdict:
+    """Judge whether a student diffuses like its teacher.
+
+    Parameters
+    ----------
+    student : sequence of LoopDiffusivity
+        One a temperature.
+    teacher : sequence of LoopDiffusivity
+        At the same temperatures, by runs of the same kind.
+
+    Returns
+    -------
+    {"agrees", "disagrees", "unresolved"}
+        disagrees: at one temperature both are diffusive and differ by more than their joint interval;
+        unresolved: none differs, but not all are diffusive, so that their intervals may not hold.
+    """
+    truths = {found.temperature_K: found.diffusivity for found in teacher}
+    pairs = [(found.diffusivity, truths[found.temperature_K]) for found in student]
+    resolved = [pair for pair in pairs if all(quantity.verdict == "diffusive" for quantity in pair)]
+    if not all(agree(*pair) for pair in resolved):
+        return "disagrees"
+    return "agrees" if len(resolved) == len(pairs) else "unresolved"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -20,6 +20,7 @@ from sse_screen.documents.potential_gates import GateProtocol, GateResult
 from sse_screen.dynamics.molecular_dynamics import DynamicsError, run_molecular_dynamics
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
+from sse_screen.potentials.classical_calculator import ClassicalCalculator
 from sse_screen.training.atom_reference import fit_reference_shift
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import Predictions, predict_with
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 LARGEST_DIMER_A = 6.5
+_DIMER_BOX_A = 30.0
 _FRAME_fs = 10.0
 _EQUILIBRATION_ps = 0.5
 
@@ -41,7 +43,7 @@ def dimer_curve(
     Parameters
     ----------
     calculator : ase calculator
-        The potential.
+        The potential; of a classical one with charges, the part beside the charges is looked at.
     pair : tuple of str
         The two elements.
     distances_A : NDArray
@@ -53,8 +55,13 @@ def dimer_curve(
         (n,) each; the force on the second atom, away from the first where it is positive.
     """
     energies, forces = [], []
+    box: dict[str, Any] = {}
+    if isinstance(calculator, ClassicalCalculator):
+        # LAMMPS wants a periodic, neutral cell; charges repel or attract smoothly in any potential
+        calculator = ClassicalCalculator(calculator.potential.without_charges)
+        box = {"cell": [_DIMER_BOX_A] * 3, "pbc": True}
     for distance in distances_A:
-        atoms = Atoms(pair, positions=[[0, 0, 0], [distance, 0, 0]])
+        atoms = Atoms(pair, positions=[[0, 0, 0], [distance, 0, 0]], **box)
         atoms.calc = calculator
         energies.append(float(atoms.get_potential_energy()))
         forces.append(float(atoms.get_forces()[1, 0]))

@@ -1,20 +1,22 @@
-"""Linear potentials: fixed charges and a many-body part fitted to labels by least squares.
+"""Linear potentials: fixed charges, and two-body and many-body parts fitted to labels by least squares.
 
-The short-range part is a linear function of bispectrum components, what charges give is subtracted from the
-labels first (Deng 2019, npj Comput. Mater. 5, 75, for Li3N). A fit takes seconds and has one answer: no
-epochs, no seed. Several fits to drawn subsets make a committee, whose disagreement tells where labels are
-missing.
+The short-range part is a linear function of radial functions of all distances, of bispectrum components, or
+of both; what charges give is subtracted from the labels (Deng 2019, npj Comput. Mater. 5, 75, for Li3N).
+A fit takes seconds and has one answer: no epochs, no seed. Several fits to drawn subsets make a committee,
+whose disagreement tells where labels are missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sse_screen.documents.base import Document
 from sse_screen.potentials.classical import (
@@ -24,6 +26,7 @@ from sse_screen.potentials.classical import (
     n_components,
 )
 from sse_screen.potentials.lammps_library import BISPECTRUM_SCALE, LammpsSystem
+from sse_screen.potentials.radial import RadialPart, n_functions, radial_functions
 from sse_screen.training.errors import TrainingInputError
 
 if TYPE_CHECKING:
@@ -31,6 +34,26 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 _LONG_RANGE = "ewald 1e-7"
+
+
+class RadialProtocol(Document):
+    """Two-body part of a linear potential."""
+
+    cutoff_A: float = Field(
+        6.0, gt=1.0, le=12.0, description="Where it ends", json_schema_extra={"unit": "angstrom"}
+    )
+    spacing_A: float = Field(
+        0.2,
+        gt=0.02,
+        le=1.0,
+        description="Distance between the centres of its B-splines",
+        json_schema_extra={"unit": "angstrom"},
+    )
+
+    @property
+    def n_functions(self) -> int:
+        """Functions a pair of elements."""
+        return n_functions(self.cutoff_A, self.spacing_A)
 
 
 class LinearProtocol(Document):
@@ -41,13 +64,34 @@ class LinearProtocol(Document):
     cutoff_A: float = Field(
         3.4, gt=1.0, le=8.0, description="Radius of the surroundings", json_schema_extra={"unit": "angstrom"}
     )
-    two_j_max: int = Field(4, ge=2, le=10, description="Twice the largest angular momentum, even")
+    two_j_max: int = Field(
+        4, ge=0, le=10, description="Twice the largest angular momentum, even; 0: no many-body part"
+    )
+    radial: RadialProtocol | None = Field(None, description="Two-body part; none when left out")
+    fixed_cutoff_A: float = Field(
+        10.0,
+        gt=2.0,
+        le=20.0,
+        description="Where fixed pairs end, and the sum over charges goes on by waves; less is faster",
+        json_schema_extra={"unit": "angstrom"},
+    )
     energy_weight: float = Field(
         100.0, gt=0, description="Weight of an energy per atom in eV against a force component in eV/Å"
     )
     ridge: float = Field(
         1e-8, ge=0, description="Penalty on the coefficients, relative to the mean square of their columns"
     )
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> Self:
+        if self.two_j_max == 1 or (self.two_j_max == 0 and self.radial is None):
+            raise ValueError("two_j_max: give 2 or more, or 0 and a radial part")
+        return self
+
+    @property
+    def element_pairs(self) -> list[tuple[str, str]]:
+        """Pairs of elements in the order of the columns of the two-body part."""
+        return list(combinations_with_replacement(sorted(self.charges), 2))
 
 
 @dataclass(frozen=True)
@@ -104,25 +148,23 @@ def design_rows(structures: Sequence[LabelledStructure], protocol: LinearProtoco
 
 def _fixed_part(protocol: LinearProtocol) -> ClassicalPotential:
     return ClassicalPotential(
-        name="fixed-part", description="", charges=protocol.charges, pairs=protocol.pairs
+        name="fixed-part",
+        description="",
+        charges=protocol.charges,
+        pairs=protocol.pairs,
+        cutoff_A=protocol.fixed_cutoff_A,
     )
 
 
 def _rows_of(structure: LabelledStructure, protocol: LinearProtocol, system: LammpsSystem) -> DesignRows:
     n_atoms, elements = len(structure), system.elements
     system.create(structure.to_atoms())
-    settings = f"{protocol.cutoff_A!r} {BISPECTRUM_SCALE} {protocol.two_j_max}"
-    each = " ".join(["0.5"] * len(elements) + ["1.0"] * len(elements))
-    kinds = " ".join(str(i) for i in range(len(elements)))
-    system.command(
-        f"compute components all snap {settings} {each} chem {len(elements)} {kinds} bnormflag 1",
-        "thermo_style custom step pe c_components[1][1]",
-        "run 0 post no",
-    )
-    table = system.global_array("components")[: 1 + 3 * n_atoms]
+    table = _bispectrum_table(protocol, system)[: 1 + 3 * n_atoms]
     table[0] /= n_atoms
-    n = n_components(protocol.two_j_max, len(elements))
+    n = _n_components(protocol)
     columns = []
+    if protocol.radial is not None:
+        columns.append(_radial_rows(structure, protocol, system))
     for number, element in enumerate(elements):
         constant = np.zeros(1 + 3 * n_atoms)
         constant[0] = structure.species.count(element) / n_atoms
@@ -131,6 +173,50 @@ def _rows_of(structure: LabelledStructure, protocol: LinearProtocol, system: Lam
         [[structure.energy_eV_per_atom], system.turned(structure.forces_eV_per_A).ravel()]
     )
     return DesignRows(np.hstack(columns), labels - table[:, -1])
+
+
+def _n_components(protocol: LinearProtocol) -> int:
+    return n_components(protocol.two_j_max, len(protocol.charges)) if protocol.two_j_max else 0
+
+
+def _bispectrum_table(protocol: LinearProtocol, system: LammpsSystem) -> FloatArray:
+    """Give energy and forces of each component and, in the last column, of the fixed part."""
+    elements = system.elements
+    if not protocol.two_j_max:
+        system.command("run 0 post no")
+        fixed = np.append(system.thermo("pe"), system.turned(system.gathered("f")).ravel())
+        return fixed[:, None]
+    settings = f"{protocol.cutoff_A!r} {BISPECTRUM_SCALE} {protocol.two_j_max}"
+    each = " ".join(["0.5"] * len(elements) + ["1.0"] * len(elements))
+    kinds = " ".join(str(i) for i in range(len(elements)))
+    system.command(
+        f"compute components all snap {settings} {each} chem {len(elements)} {kinds} bnormflag 1",
+        "thermo_style custom step pe c_components[1][1]",
+        "run 0 post no",
+    )
+    return system.global_array("components")
+
+
+def _radial_rows(structure: LabelledStructure, protocol: LinearProtocol, system: LammpsSystem) -> FloatArray:
+    """Give energies per atom and forces, in LAMMPS' orientation, of each radial function of each pair."""
+    assert protocol.radial is not None  # the caller looked
+    radial, n_atoms = protocol.radial, len(structure)
+    first, second, vectors = neighbor_list("ijD", structure.to_atoms(), radial.cutoff_A)
+    distances = np.linalg.norm(vectors, axis=1)
+    values, slopes = radial_functions(distances, radial.cutoff_A, radial.spacing_A)
+    directions = system.turned(vectors / distances[:, None])
+    kinds = np.array([system.elements.index(symbol) for symbol in structure.species])
+    lower, upper = np.sort([kinds[first], kinds[second]], axis=0)
+    found = []
+    for pair in protocol.element_pairs:
+        a, b = (system.elements.index(element) for element in pair)
+        of_pair = np.flatnonzero((lower == a) & (upper == b))
+        forces = np.zeros((n_atoms, 3, radial.n_functions))
+        np.add.at(forces, first[of_pair], directions[of_pair, :, None] * slopes[of_pair, None, :])
+        # every pair is in the list in both directions
+        energies = 0.5 * values[of_pair].sum(axis=0) / n_atoms
+        found.append(np.vstack([energies, forces.reshape(3 * n_atoms, -1)]))
+    return np.hstack(found)
 
 
 def fit_linear_potential(
@@ -169,26 +255,60 @@ def fit_linear_potential(
         block = np.column_stack([rows[index].rows, rows[index].targets])
         block[0] *= protocol.energy_weight
         factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
-    # columns are brought to one scale, so that the penalty is the same for all
-    scale = np.maximum(np.linalg.norm(factor[:, :n], axis=0), 1e-15)
-    penalty = np.sqrt(protocol.ridge) * np.eye(n)
-    scaled = np.vstack([factor[:, :n] / scale, penalty])
+    scale, penalty = _scale_and_penalty(np.linalg.norm(factor[:, :n], axis=0), protocol)
+    scaled = np.vstack([factor[:, :n] / scale, np.sqrt(protocol.ridge) * penalty])
     right = np.concatenate([factor[:, n], np.zeros(n)])
     coefficients = np.linalg.lstsq(scaled, right, rcond=None)[0] / scale
-    elements = sorted(protocol.charges)
-    per_element = coefficients.reshape(len(elements), -1)
-    fixed = _fixed_part(protocol)
-    return fixed.model_copy(
+    return _fixed_part(protocol).model_copy(
         update={
             "name": name,
             "description": f"Linear potential fitted to {len(set(chosen))} labelled structures",
-            "many_body": BispectrumPart(
-                cutoff_A=protocol.cutoff_A,
-                two_j_max=protocol.two_j_max,
-                coefficients_eV={e: tuple(c.tolist()) for e, c in zip(elements, per_element, strict=True)},
-            ),
+            **_fitted_parts(coefficients, protocol),
         }
     )
+
+
+def _scale_and_penalty(norms: FloatArray, protocol: LinearProtocol) -> tuple[FloatArray, FloatArray]:
+    """Bring columns to one scale, so that the penalty is the same for all; say what is penalised.
+
+    Of the two-body part it is curvature, the second differences of a pair's coefficients (Eilers 1996,
+    Statist. Sci. 11, 89), so that it goes on smoothly where no labelled structure has a distance.
+    """
+    scale, penalty = np.maximum(norms, 1e-15), np.eye(len(norms))
+    if protocol.radial is not None:
+        n = protocol.radial.n_functions
+        # the functions beyond the cutoff are zero
+        curvature = np.eye(n) - 2 * np.eye(n, k=-1) + np.eye(n, k=-2)
+        for number in range(len(protocol.element_pairs)):
+            block = slice(number * n, (number + 1) * n)
+            scale[block] = scale[block].max()
+            penalty[block, block] = curvature
+    return scale, penalty
+
+
+def _fitted_parts(coefficients: FloatArray, protocol: LinearProtocol) -> dict[str, Any]:
+    """Divide the coefficients among the parts that they are of."""
+    parts: dict[str, Any] = {}
+    elements, radial = sorted(protocol.charges), protocol.radial
+    if radial is not None:
+        n_radial = len(protocol.element_pairs) * radial.n_functions
+        of_pairs = coefficients[:n_radial].reshape(-1, radial.n_functions)
+        coefficients = coefficients[n_radial:]
+        names = ("-".join(pair) for pair in protocol.element_pairs)
+        parts["radial"] = RadialPart(
+            cutoff_A=radial.cutoff_A,
+            spacing_A=radial.spacing_A,
+            coefficients_eV={p: tuple(c.tolist()) for p, c in zip(names, of_pairs, strict=True)},
+        )
+    per_element = dict(zip(elements, coefficients.reshape(len(elements), -1).tolist(), strict=True))
+    if not protocol.two_j_max:
+        return parts | {"element_energies_eV": {e: numbers[0] for e, numbers in per_element.items()}}
+    parts["many_body"] = BispectrumPart(
+        cutoff_A=protocol.cutoff_A,
+        two_j_max=protocol.two_j_max,
+        coefficients_eV={e: tuple(numbers) for e, numbers in per_element.items()},
+    )
+    return parts
 
 
 def fit_committee(

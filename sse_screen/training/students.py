@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Document, PotentialIdentity
 from sse_screen.documents.training import TrainingProtocol
 from sse_screen.potentials.registry import find_potential
 from sse_screen.training.linear import LinearProtocol, design_rows, fit_committee, fit_linear_potential
@@ -29,6 +29,11 @@ class LinearStudent(Document):
     def code(self) -> str:
         """Code that evaluates it."""
         return "lammps"
+
+    @property
+    def parent_identity(self) -> PotentialIdentity | None:
+        """What its training begins with: nothing."""
+        return None
 
     def train(
         self, structures: Sequence[LabelledStructure], n_members: int, seed: int, refits: int, _folder: Path
@@ -73,6 +78,11 @@ class FineTunedStudent(Document):
     def code(self) -> str:
         """Code that evaluates it."""
         return "chgnet"
+
+    @property
+    def parent_identity(self) -> PotentialIdentity | None:
+        """What its training begins with."""
+        return find_potential(self.parent).identity
 
     def train(
         self, structures: Sequence[LabelledStructure], n_members: int, seed: int, refits: int, folder: Path

@@ -72,6 +72,7 @@ class TracerDiffusivity(Document):
         None, description="Second opinion: relative standard deviation of He et al. 2018"
     )
     effective_jumps: float = Field(description="Squared displacement of all ions over the squared hop")
+    concerted_ions: float = Field(1.0, description="Ions that move together; 1 where they move alone")
     local_exponent: float | None = Field(None, description="d ln(MSD - c) / d ln t in the window")
     local_exponent_error: float | None = Field(None, description="Its standard error")
     hop_distance_A: float = Field(description="Distance between sites used", json_schema_extra={"unit": "Å"})
@@ -259,6 +260,7 @@ def judge(
         estimate=estimate,
         he_2018_log_error=3.43 / np.sqrt(independent) + 0.04 if independent > 0 else None,
         effective_jumps=jumps,
+        concerted_ions=statistics.concerted_ions,
         local_exponent=None if alpha is None else alpha[0],
         local_exponent_error=None if alpha is None else alpha[1],
         hop_distance_A=hop,
@@ -315,13 +317,14 @@ def upper_limit(fitted: Fitted, confidence: float) -> float:
     """Return a diffusivity in cm²/s that the true one does not exceed at the given (two-sided) confidence.
 
     The larger of the upper bounds from all starts of the fit and of the Poisson bound: if n effective jumps
-    were seen, the mean number is below χ²(2n + 2)/2.
+    were seen, the mean number is below χ²(2n + 2)/2; ions that move together count as one.
     """
     statistics, scan = fitted.statistics, fitted.scan
     tail = 0.5 + confidence / 2
     slope = 0.0 if scan is None else scan.fit.slope
     jumps = slope * statistics.ion_time_ps / fitted.hop_A**2
-    most = float(scipy.stats.chi2.ppf(tail, 2 * jumps + 2)) / 2
+    together = statistics.concerted_ions
+    most = together * float(scipy.stats.chi2.ppf(tail, 2 * jumps / together + 2)) / 2
     bounds = [most * fitted.hop_A**2 / statistics.ion_time_ps]
     if scan is not None:
         z = float(scipy.stats.norm.ppf(tail))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.stats
 from numpy.typing import NDArray
 
 from sse_screen.transport.displacements import displacement_tensor, mean_squared_displacement
@@ -13,6 +14,8 @@ IntArray = NDArray[np.intp]
 
 # Windows of one lag and piece from which fourth moments are taken; means use all of them.
 _MAXIMUM_WINDOWS = 400_000
+# Concerted motion: blocks of time to compare, the fewest for a verdict, its confidence, what is a move.
+_BLOCKS, _FEWEST_BLOCKS, _CERTAIN, _MOVED_A2 = 25, 8, 0.99, 3.0
 _PAIRS = np.array([(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)])
 
 
@@ -34,6 +37,8 @@ class LagStatistics:
         Number of frames of each piece.
     ions : tuple of int
         Number of ions of each piece.
+    concerted_ions : float
+        Number of ions that move together, by :func:`concerted_ions`.
     """
 
     lags: IntArray
@@ -42,6 +47,7 @@ class LagStatistics:
     fourth_A4: FloatArray
     frames: tuple[int, ...]
     ions: tuple[int, ...]
+    concerted_ions: float = 1.0
 
     @property
     def times_ps(self) -> FloatArray:
@@ -113,8 +119,50 @@ def lag_statistics(
         windows[valid] += count
     tensor /= windows[:, None, None]
     fourth /= windows[:, None, None]
-    frames = tuple(len(piece) for piece in pieces)
-    return LagStatistics(lags, time_step_ps, tensor, fourth, frames, tuple(p.shape[1] for p in pieces))
+    frames, ions = tuple(len(piece) for piece in pieces), tuple(piece.shape[1] for piece in pieces)
+    moved = np.einsum("lxx->l", tensor) >= _MOVED_A2
+    lag = int(lags[np.argmax(moved)]) if moved.any() else int(lags[-1])
+    return LagStatistics(lags, time_step_ps, tensor, fourth, frames, ions, concerted_ions(pieces, lag))
+
+
+def concerted_ions(pieces: Sequence[FloatArray], lag: int) -> float:
+    """Measure how many ions move together, by which the noise of a mean over ions exceeds independent ones'.
+
+    Squared displacements are averaged over blocks of time, ion by ion. From block to block the mean over N
+    independent ions varies by 1/N of what single ions do; the ratio of the two is the design effect of a
+    sample of clusters (Kish 1965, Survey Sampling, ch. 5). Ions of a superionic crystal move in strings.
+
+    Parameters
+    ----------
+    pieces : sequence of numpy.ndarray
+        Displacements in Å, each (n_frames, n_ions, 3).
+    lag : int
+        Time in frames in which ions move; shortened to a quarter of a block.
+
+    Returns
+    -------
+    float
+        1 where it is not larger with 99 % confidence, or cannot be told.
+    """
+    length = sum(len(piece) for piece in pieces) // _BLOCKS
+    lag = min(lag, length // 4)
+    if lag < 1:
+        return 1.0
+    blocks = []
+    for piece in pieces:
+        squares = np.sum((piece[lag:] - piece[:-lag]) ** 2, axis=2)
+        n_blocks = len(squares) // length
+        blocks.append(squares[: n_blocks * length].reshape(n_blocks, length, -1).mean(axis=1))
+    if len({block.shape[1] for block in blocks}) != 1 or sum(map(len, blocks)) < _FEWEST_BLOCKS:
+        return 1.0
+    activity = np.concatenate(blocks)
+    n_blocks, n_ions = activity.shape
+    single = float(activity.var(ddof=1))
+    if n_ions < 2 or not single > 0:
+        return 1.0
+    ratio = n_ions * float(activity.mean(axis=1).var(ddof=1)) / single
+    largest_by_chance = scipy.stats.chi2.ppf(_CERTAIN, n_blocks - 1) / (n_blocks - 1)
+    return ratio if ratio > largest_by_chance else 1.0
 
 
 def pooled_curve(pieces: Sequence[FloatArray], lags: IntArray) -> FloatArray:

@@ -92,7 +92,8 @@ def model_covariance(
 ) -> FloatArray:
     """Return the covariance in Å⁴ of the curve from the start of `fit` on, given its slope and intercept.
 
-    κ m ∬overlap + γ m² ∬overlap² over the pairs of windows (hops and diffusion) plus
+    κ m ∬overlap + γ m² ∬overlap² over the pairs of windows (hops and diffusion), times the number of ions
+    that move together, plus
     δ_ij g (γ c² + 2 γ c m t_i) / n_i (vibration, g its correlation time in frames, n_i windows).
     """
     lags = slice(fit.start, None)
@@ -103,6 +104,7 @@ def model_covariance(
     noise = _VIBRATION_FRAMES * model.gaussian * (c**2 + 2 * c * fit.slope * t) / windows
     covariance = model.hop_excess_A2 * fit.slope * overlaps.first[lags, lags]
     covariance += model.gaussian * fit.slope**2 * overlaps.second[lags, lags]
+    covariance *= statistics.concerted_ions
     # A part in 10⁹ keeps the Cholesky factor of nearly equal lags.
     covariance[np.diag_indices_from(covariance)] += noise + 1e-9 * np.diag(covariance) + 1e-30
     return covariance

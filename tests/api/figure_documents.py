@@ -17,6 +17,8 @@ from sse_screen.documents.jump_barrier import JumpBarrierDoc
 from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
 from sse_screen.documents.potential import PotentialDoc
+from sse_screen.documents.self_consistent import LoopDiffusivity, LoopState, LoopStep
+from sse_screen.documents.self_consistent_loop import SelfConsistentLoopDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.site_network_parts import JumpRateSummary, rate_quantity
 from sse_screen.documents.structure_function import StructureFunctionDoc
@@ -34,6 +36,7 @@ from sse_screen.documents.vibrational_free_energy import VibrationalFreeEnergyDo
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.thermodynamics.composition_space import HullEntry
 from sse_screen.thermodynamics.vibrations import from_density
+from sse_screen.training.labelled import LevelOfTheory
 from sse_screen.transport.jump_statistics import rate_estimate
 
 POTENTIAL = PotentialIdentity(name="chgnet", code="chgnet", code_version="0.4.2", weights_sha256="a" * 64)
@@ -345,3 +348,58 @@ def learning_curve() -> LearningCurveDoc:
             errors[quantity]["root_mean_square_error"] = 0.1 * n**-0.5
         trainings.append(base.model_copy(update={"n_training": n, "test": SetMetrics(**errors)}))
     return LearningCurveDoc.from_trainings(trainings)
+
+
+def loop_state(n_loops=2, **changes) -> LoopState:
+    """A loop of two temperatures whose students have half, then all of their teacher's diffusivity."""
+    of_run = {"potential_sha256": "a" * 64}
+    steps = [LoopStep(loop=0, n_new_labels=12)]
+    found, truths = [], [_measured(1, kelvin, kelvin * 1e-8) for kelvin in (800.0, 1000.0)]
+    for loop in range(1, n_loops + 1):
+        for kelvin in (800.0, 1000.0):
+            error = 0.2 / (len(steps) + 1)
+            broke = "two ions came within 0.50 Å" if len(steps) == 1 else None
+            steps.append(
+                LoopStep(
+                    loop=loop,
+                    temperature_K=kelvin,
+                    n_new_labels=10,
+                    force_error_eV_per_A=error,
+                    broke=broke,
+                    **of_run,
+                )
+            )
+            found.append(_measured(loop, kelvin, kelvin * 1e-8 * loop / n_loops))
+    content = {
+        "loop_id": "1" * 24,
+        "name": "toy-loop",
+        "potential_name": "toy",
+        "structure": crystal().as_dict(),
+        "material": {
+            "material_id": "2" * 64,
+            "material_name": "toy-loop",
+            "mobile_ion": "Li",
+            "charge_number": 1,
+        },
+        "seed": 1,
+        "level_of_theory": LevelOfTheory(
+            code="lammps", functional="potential", settings={"weights_sha256": "3" * 64}
+        ),
+        "n_labels": sum(step.n_new_labels for step in steps),
+        "loop": n_loops,
+        "history": steps,
+        "diffusivities": found,
+        "teacher_diffusivities": truths,
+        "teacher_verdict": "agrees",
+        "verdict": "stationary",
+    }
+    return LoopState.model_validate(content | changes).with_key()
+
+
+def _measured(loop, kelvin, value) -> LoopDiffusivity:
+    quantity = Quantity(value=value, lower=value / 1.2, upper=value * 1.2, unit="cm^2/s", verdict="diffusive")
+    return LoopDiffusivity(loop=loop, temperature_K=kelvin, diffusivity=quantity, potential_sha256="a" * 64)
+
+
+def self_consistent_loop() -> SelfConsistentLoopDoc:
+    return SelfConsistentLoopDoc.from_state(loop_state())

@@ -39,6 +39,7 @@ def served(database, mongo_settings):
         *made.candidates(),
         made.potential(),
         made.learning_curve(),
+        made.self_consistent_loop(),
     ]
     for document in documents:
         database[document.collection].insert_one(document.model_dump(mode="json"))
@@ -88,6 +89,19 @@ def test_displacements_are_those_of_the_document(served):
     np.testing.assert_allclose(trace["y"], np.array(mobile.values_A2)[shown])
     assert content["layout"]["xaxis"]["type"] == content["layout"]["yaxis"]["type"] == "log"
     assert content["layout"]["xaxis"]["title"]["text"] == "lag time (ps)"
+
+
+def test_diffusivities_of_a_loop_are_drawn_beside_the_teachers(served):
+    client, ids = served
+    path = path_of("self_consistent_loop", ids["self_consistent_loop"])
+    content = as_plotly(client.get(path, params={"format": "json"}))
+    assert content["layout"]["yaxis"]["type"] == "log"
+    points = sorted(t["y"][0] for t in content["data"] if t.get("mode") == "markers" and len(t["y"]) == 1)
+    np.testing.assert_allclose(points, [4e-6, 5e-6, 8e-6, 1e-5])
+    truths = sorted(t["y"][0] for t in content["data"] if t.get("line", {}).get("dash") == "dash")
+    np.testing.assert_allclose(truths, [8e-6, 1e-5])
+    steps = as_plotly(client.get(path, params={"kind": "steps", "format": "json"}))
+    assert [12, 22, 32, 42, 52] in [trace["y"] for trace in steps["data"]]
 
 
 def test_free_energies_of_all_temperatures_are_in_one_figure(served):

@@ -137,3 +137,12 @@ def test_potentials_that_were_trained_are_shown_with_their_errors(tmp_path):
     assert "not checked" in row
     assert "Enough data? more data needed: twice the data would remove 29 %" in page
     assert "Potentials trained" not in written(tmp_path / "other")[0]
+
+
+def test_loops_are_shown_with_their_verdicts(tmp_path):
+    page, figures = written(tmp_path, loops=[made.self_consistent_loop()])
+    assert {"loop_diffusivities", "loop_steps"} <= set(figures)
+    row = re.search(r"<tr><td>toy-loop</td>.*?</tr>", page, re.DOTALL).group()
+    assert "<td>stationary</td>" in row
+    assert "<td>agrees</td><td>2</td><td>52</td>" in row
+    assert "Self-consistent loops" not in written(tmp_path / "other")[0]

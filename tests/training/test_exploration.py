@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_screen.documents.base import Quantity
-from sse_screen.training.exploration import agree, closest_contact, equidistant, largest_force_deviation
+from sse_screen.documents.self_consistent import LoopDiffusivity
+from sse_screen.training.exploration import (
+    agree,
+    closest_contact,
+    compare_with_teacher,
+    equidistant,
+    largest_force_deviation,
+)
 
 
 @given(st.integers(0, 500), st.integers(1, 100))
@@ -54,3 +61,28 @@ def test_two_diffusivities_agree_within_their_joint_interval(second, expected):
     first = quantity(1.0, 0.8, 1.25)
     assert agree(first, second) is expected
     assert agree(second, first) is expected
+
+
+def at(temperature_K, *numbers):
+    found = quantity(*numbers)
+    return LoopDiffusivity(loop=1, temperature_K=temperature_K, diffusivity=found, potential_sha256="a" * 64)
+
+
+NEAR, FAR, BETWEEN = (1.0, 0.8, 1.25), (2.0, 1.7, 2.35), (1.2, 1.0, 1.44)
+
+
+@pytest.mark.parametrize(
+    ("student", "expected"),
+    [
+        ([(*NEAR, "diffusive"), (*BETWEEN, "diffusive")], "agrees"),
+        ([(*NEAR, "diffusive"), (*FAR, "diffusive")], "disagrees"),
+        ([(*NEAR, "unresolved"), (*FAR, "diffusive")], "disagrees"),
+        # an interval that is not to be trusted neither agrees nor disagrees
+        ([(*NEAR, "diffusive"), (*FAR, "unresolved")], "unresolved"),
+        ([(*NEAR, "diffusive"), (None, None, None, "refused")], "unresolved"),
+    ],
+)
+def test_a_student_is_compared_with_its_teacher_at_all_temperatures(student, expected):
+    teacher = [at(kelvin, *NEAR, "diffusive") for kelvin in (900.0, 800.0)]
+    found = [at(kelvin, *numbers) for kelvin, numbers in zip((800.0, 900.0), student, strict=True)]
+    assert compare_with_teacher(found, teacher) == expected

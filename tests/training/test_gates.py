@@ -175,3 +175,15 @@ def test_cells_of_the_runs_are_of_the_labels_or_the_library():
     assert all(min(cell.cell.lengths()) >= 5.9 for cell in cells.values())
     assert list(crystals_to_run([], ["Li", "Cl"], 4.0, 1)) == ["cl2"]
     assert set(library_crystals({"Li", "Cl"}, 32)) == {"cl2", "li", "licl"}
+
+
+def test_dimers_of_ions_are_judged_without_their_charges():
+    calculator = load_calculator("garnet-buckingham")
+    distances = np.array([1.5, 2.0, 3.0])
+    energies, forces = dimer_curve(calculator, ("Li", "O"), distances)
+    A_eV, rho_A, cutoff_A = 632.1018, 0.2906, 10.0
+    np.testing.assert_allclose(
+        energies, A_eV * (np.exp(-distances / rho_A) - np.exp(-cutoff_A / rho_A)), atol=1e-8
+    )
+    np.testing.assert_allclose(forces, A_eV / rho_A * np.exp(-distances / rho_A), atol=1e-8)
+    assert check_dimers(calculator, ["Li", "O"], QUICK).passed

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sse_screen.transport.diffusivity import A2_PER_PS, fit_ensemble, judge
+from sse_screen.transport.displacement_statistics import concerted_ions
 from sse_screen.transport.ensemble import Ensemble
 from sse_screen.transport.synthetic import LatticeGas, persistent_hops, uncorrelated_hops, vibrations
 
@@ -20,6 +21,7 @@ LATTICE_GAS_SLOPE = 0.9693
 FEW_IONS = 6
 FEW_IONS_SLOPE = 1.3228
 HOP_A = 2.0
+TOGETHER = 4
 
 
 def independent_walks(jumps, seed):
@@ -49,6 +51,18 @@ def persistent_walks(jumps, seed):
     generator = np.random.default_rng(seed)
     moved, diffusivity = persistent_hops(REPEATS, IONS, FRAMES, jumps, generator, 0.5, HOP_A)
     return moved + vibrations(moved.shape, 0.15, 3.0, generator), diffusivity
+
+
+def concerted_walks(jumps, seed):
+    """Ions that jump at the same times as three others, each in a direction of its own."""
+    generator = np.random.default_rng(seed)
+    rate = jumps / IONS / (FRAMES - 1)
+    jumped = generator.random((REPEATS, FRAMES - 1, IONS // TOGETHER)) < rate
+    axes = np.concatenate([np.eye(3), -np.eye(3)]) * HOP_A
+    steps = axes[generator.integers(0, 6, (REPEATS, FRAMES - 1, IONS))]
+    steps *= np.repeat(jumped, TOGETHER, axis=2)[..., None]
+    moved = np.concatenate([np.zeros((REPEATS, 1, IONS, 3)), np.cumsum(steps, axis=1)], axis=1)
+    return moved + vibrations(moved.shape, 0.15, 3.0, generator), rate * HOP_A**2 / 6
 
 
 def ensemble_of(*pieces, neighbour_A=HOP_A):
@@ -189,6 +203,29 @@ def test_lattice_gas_reference(ions, edge, slope):
     early, late = (((moved[:, lag:] - moved[:, :-lag]) ** 2).sum(-1).mean((1, 2)) for lag in (20, 50))
     slopes = (late - early) / 30
     assert abs(slopes.mean() - slope) < 3 * slopes.std() / np.sqrt(len(slopes))
+
+
+def test_the_interval_holds_where_ions_move_together():
+    """Four ions that jump at one time are one event: intervals of single ions would be half as wide."""
+    found = answers(concerted_walks, 1000)
+    assert 0.9 <= found.covered <= 0.99, str(found)
+    assert found.diffusive.mean() > 0.8, str(found)
+    bias, uncertainty = found.bias()
+    assert abs(bias) < 0.03 + uncertainty, str(found)
+    narrow = np.abs(np.log(found.slopes)) < 1.96 * found.log_errors / np.sqrt(TOGETHER)
+    assert narrow.mean() < 0.8
+
+
+@pytest.mark.parametrize(("walks", "expected"), [(concerted_walks, TOGETHER), (independent_walks, 1)])
+def test_the_number_of_ions_that_move_together_is_found(walks, expected):
+    moved, _ = walks(1000, seed=3)
+    found = np.array([concerted_ions([piece], 20) for piece in moved])
+    assert found.mean() == pytest.approx(expected, rel=0.15)
+    if expected == 1:
+        assert np.mean(found > 1) <= 0.04
+    in_parts = np.array([concerted_ions([piece[:400], piece[400:]], 20) for piece in moved])
+    assert in_parts.mean() == pytest.approx(expected, rel=0.15)
+    assert concerted_ions([moved[0][:20]], 5) == 1  # too short to tell
 
 
 def test_replicas_narrow_the_interval_by_the_root_of_their_number():

@@ -39,6 +39,14 @@ def test_charges_of_the_student_are_those_of_the_crystal(tmp_path, charges, mess
         check_loop(load_loop(written(tmp_path, student=student)))
 
 
+def test_names_of_students_are_not_those_of_the_platforms_potentials(tmp_path):
+    with pytest.raises(InputError, match=r"'garnet-buckingham' is a potential that .* register_as"):
+        check_loop(load_loop(written(tmp_path, name="garnet-buckingham", register_as=None)))
+    file = load_loop(written(tmp_path, name="garnet-buckingham", register_as="mine"))
+    assert file.potential_name == "mine"
+    check_loop(file)
+
+
 def test_an_unknown_teacher_is_refused_before_anything_is_added(tmp_path, settings_environment):
     with pytest.raises(InputError, match="nonsense"):
         check_loop(load_loop(written(tmp_path, teacher="nonsense")))
@@ -51,6 +59,7 @@ def test_an_unknown_teacher_is_refused_before_anything_is_added(tmp_path, settin
         ({"student": {"kind": "oracle"}}, ["student", "oracle"]),
         ({"protocol": {"diffusion_temperatures_K": [900]}}, ["protocol.diffusion"]),
         ({"name": "no spaces!"}, ["name"]),
+        ({"register_as": "No Capitals"}, ["register_as"]),
     ],
 )
 def test_faulty_fields_are_named(tmp_path, changes, words):

@@ -1,26 +1,35 @@
 """The self-consistent loop against a teacher whose truth is known, in jobs and a real MongoDB."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from ase.spacegroup import crystal
 from jobflow import run_locally
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from sse_screen.builders.potential import PotentialBuilder
+from sse_screen.builders.run import run_builder
+from sse_screen.builders.self_consistent_loop import SelfConsistentLoopBuilder
 from sse_screen.database.stores import OUTPUTS, job_store
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.potential_gates import GateProtocol
 from sse_screen.documents.self_consistent import CommitteeProtocol, LoopProtocol, LoopState
+from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.potentials.classical import PairParameters
+from sse_screen.potentials.registration import find_registered
 from sse_screen.settings import get_settings
-from sse_screen.training.exploration import agree
+from sse_screen.training.exploration import agree, compare_with_teacher
 from sse_screen.training.linear import LinearProtocol
 from sse_screen.training.students import LinearStudent
 from sse_screen.workflows import self_consistent
 from sse_screen.workflows.labelling import AseLabelMaker
+from sse_screen.workflows.loop_registration import METHOD
 from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
+from sse_screen.workflows.potential_gates import PotentialGatesMaker
+from sse_screen.workflows.potentials import choose_potential
 from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker, StudentBrokeError
-from sse_screen.workflows.self_consistent_steps import diffusivity_of
 
 TEACHER = resolve_potential("garnet-buckingham")
 MATERIAL = {"material_id": "0" * 64, "material_name": "Li2O", "mobile_ion": "Li", "charge_number": 1}
@@ -77,28 +86,66 @@ def run(database, settings_environment):
     return run_flow
 
 
-def loop(name, **changes):
-    return SelfConsistentLoopMaker(AseLabelMaker(teacher=TEACHER), STUDENT, protocol(**changes), name)
+def loop(name, teacher=None, **changes):
+    labeller = AseLabelMaker(teacher=TEACHER)
+    return SelfConsistentLoopMaker(labeller, STUDENT, protocol(**changes), name, teacher)
 
 
-def test_the_student_diffuses_like_its_teacher(run, settings_environment):
-    state = run(loop("plain"), size=(2, 1, 1))
+def test_the_student_diffuses_like_its_teacher(run, database):
+    state = run(loop("plain", TEACHER), size=(2, 1, 1))
     assert state.verdict == "stationary"
     done = [(s.loop, s.temperature_K, s.n_new_labels) for s in state.history if not s.broke]
     assert done == [(0, None, 12), *((n, t, 10) for n in range(1, state.loop + 1) for t in (800.0, 1700.0))]
     assert state.n_labels == sum(s.n_new_labels for s in state.history) >= 52
     assert state.student.n_labels + len(state.student.rejected) == state.n_labels
     assert state.history[-1].force_error_eV_per_A < 0.1  # on frames that it had not seen
-    maker = MolecularDynamicsMaker(TEACHER, protocol().diffusion, 0.1)
-    job = maker.make(cell((2, 1, 1)), MATERIAL, 1700.0, 11)
-    output = run_locally(job, store=job_store(settings_environment), ensure_success=True)[job.uuid][1].output
-    truth = diffusivity_of(state, output).diffusivity
-    found = state.diffusivities[-1].diffusivity
-    assert agree(truth, found)
-    assert 0.5 < found.value / truth.value < 2.0
+    [truth] = state.teacher_diffusivities  # one run, whatever the number of loops
+    assert truth.potential_sha256 == TEACHER.weights_sha256
+    assert database[OUTPUTS].count_documents({"output.potential.name": TEACHER.name}) == 1
+    found = state.diffusivities[-1]
+    assert agree(truth.diffusivity, found.diffusivity)
+    assert 0.5 < found.diffusivity.value / truth.diffusivity.value < 2.0
+    assert state.teacher_verdict == compare_with_teacher([found], [truth])
+    run_builder(SelfConsistentLoopBuilder())
+    document = database.self_consistent_loop.find_one()
+    assert (document["verdict"], document["teacher_verdict"]) == ("stationary", state.teacher_verdict)
+    assert document["student_sha256"] == state.student.potential.weights_sha256
+    assert document["teacher_sha256"] == TEACHER.weights_sha256
 
 
 SHORT = {"diffusion": dynamics(1.0, 20.0), "maximum_loops": 1}
+
+
+def test_the_last_student_is_registered_tested_and_used_by_name(run, database, settings_environment):
+    state = run(replace(loop("short", **SHORT), potential_name="li2o-student"))
+    assert state.verdict == "not_stationary"
+    run_builder(PotentialBuilder())
+    found = find_registered(database, "li2o-student")
+    assert (found.method, found.loop_verdict, found.loop_id) == (METHOD, "not_stationary", state.loop_id)
+    assert found.weights_sha256 == state.student.potential.weights_sha256
+    assert found.protocol == STUDENT.protocol
+    assert (found.n_training, found.n_test) == (state.student.n_labels, 5)
+    assert found.test.n_structures == 5  # paid for besides those it learnt from
+    assert state.n_labels == sum(step.n_new_labels for step in state.history)
+    assert found.training.forces.root_mean_square_error == pytest.approx(
+        state.student.training_force_error_eV_per_A
+    )
+    assert found.warnings[0].startswith("its diffusivity was not stationary")
+    with pytest.raises(InputError, match="was not checked by the gates"):
+        choose_potential("li2o-student")
+    chosen = choose_potential("li2o-student", allow_unchecked=True)
+    assert chosen.elements == ["Li", "O"]
+    job = MolecularDynamicsMaker(chosen, dynamics(0.2, 20.0), 0.1).make(cell((1, 1, 1)), MATERIAL, 900.0, 3)
+    output = run_locally(job, store=job_store(settings_environment), ensure_success=True)[job.uuid][1].output
+    assert output.potential.weights_sha256 == found.weights_sha256
+    quick = {"hot_time_ps": 0.2, "drift_time_ps": 0.5, "hot_temperature_K": 900.0, "minimum_length_A": 4.0}
+    gates = PotentialGatesMaker(GateProtocol(**quick))
+    [labels] = database[OUTPUTS].distinct("output.test_labels")
+    job = gates.make(chosen, None, [labels])
+    checked = run_locally(job, store=job_store(settings_environment), ensure_success=True)
+    assert checked[job.uuid][1].output.passed, checked[job.uuid][1].output.results
+    run_builder(PotentialBuilder())
+    assert choose_potential("li2o-student").weights_sha256 == found.weights_sha256
 
 
 @pytest.mark.parametrize("on_the_fly", [False, True])
