@@ -72,7 +72,7 @@ def show(name: Which, as_json: AsJson = False) -> None:
         "level of theory": found.level_of_theory,
         "labels": ""
         if found.n_training is None
-        else f"{found.n_training} learnt, {found.n_validation or 0} chose the epoch, {found.n_test} tested on",
+        else f"{found.n_training} learnt, {found.n_validation or 0} chose the epoch, {found.n_test} tested",
         "gates": found.gate_verdict.replace("_", " "),
     }
     for key, value in rows.items():
