@@ -12,6 +12,7 @@ from springs import crystal
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.dynamics.checkpoint import pack_checkpoint, unpack_checkpoint
 from sse_screen.dynamics.molecular_dynamics import RunPausedError, continue_from, run_molecular_dynamics
+from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.dynamics.trajectory_file import (
     read_scalars,
     read_trajectory_file,
@@ -207,8 +208,6 @@ def test_stored_positions_leave_the_displacements_within_a_thousandth(tmp_path):
     hops = np.cumsum(rng.choice([-2.0, 0.0, 2.0], p=[0.005, 0.99, 0.005], size=(2000, 30, 3)), axis=0)
     path = tmp_path / "t.h5"
     exact = hops + rng.normal(0, 0.1, hops.shape)
-    from sse_screen.dynamics.trajectory import Trajectory
-
     write_trajectory_file(
         path,
         [
@@ -227,7 +226,8 @@ def test_stored_positions_leave_the_displacements_within_a_thousandth(tmp_path):
         assert kept == pytest.approx(true, rel=1e-3)
 
 
-def test_files_of_the_first_version_are_still_read(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_earlier_versions_are_still_read(tmp_path, version):
     import h5py
 
     path = run(tmp_path).trajectory_file
@@ -236,8 +236,27 @@ def test_files_of_the_first_version_are_still_read(tmp_path):
     with h5py.File(path) as new, h5py.File(old, "w") as file:
         for name in new:
             array = new[name][:]
-            file[name] = np.moveaxis(array, -1, 0) if name == "positions" else array
-        file.attrs.update(dict(new.attrs) | {"format_version": 1})
+            file[name] = np.moveaxis(array, -1, 0) if name == "positions" and version == 1 else array
+        file.attrs.update(dict(new.attrs) | {"format_version": version, "species": list(whole.species)})
     again = read_trajectory_file(old, 7, 90, atoms=[0, 3])
     assert np.array_equal(again.positions, whole.positions[7:90, [0, 3]])
+    assert again.species == tuple(whole.species[i] for i in (0, 3))
     assert stored_size(old).n_atoms == 8
+
+
+def test_a_short_run_of_a_small_cell_takes_six_bytes_an_atom_and_frame(tmp_path):
+    rng = np.random.default_rng(6)
+    species = ("Li",) * 20 + ("Ge",) * 2 + ("P",) * 4 + ("S",) * 24
+    short = Trajectory(
+        positions=10 * rng.random((1, 50, 3)) + rng.normal(0, 0.15, (100, 50, 3)),
+        cells=10 * np.eye(3),
+        species=species,
+        times_ps=np.arange(100) * 0.02,
+        unwrapped=True,
+        temperatures_K=600 + 40 * rng.normal(size=100),
+        potential_energies_eV=-200 + rng.normal(size=100),
+    )
+    path = tmp_path / "short.h5"
+    write_trajectory_file(path, [short[:40], short[40:]])
+    assert stored_size(path).bytes_per_atom_and_frame < 6
+    assert read_trajectory_file(path).species == species
