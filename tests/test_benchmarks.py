@@ -53,6 +53,20 @@ def test_one_that_fails_stops_no_other(tmp_path, monkeypatch):
     assert written["hulls"]["comparisons"]
 
 
+def test_a_case_of_the_garnet_runs_and_is_not_run_twice(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.garnet", "lithium-6.75", "--quick"]
+    for _ in range(2):
+        done = subprocess.run(
+            [*command, "--output", str(tmp_path / "g.json")], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Li6.75La3Zr2O12" in done.stdout
+    assert "800 K: D" not in done.stdout
+    case = json.loads((tmp_path / "g.json").read_text())["lithium-6.75"]
+    assert set(case["temperatures"]) == {"800", "1100", "1500"}
+    assert case["temperatures"]["800"]["volume_A3"] == pytest.approx(12.968**3, rel=1e-4)
+
+
 def test_an_unknown_name_is_told(tmp_path):
     done = run(tmp_path, "nonsense")
     assert done.returncode == 2

@@ -79,10 +79,11 @@ def independent(atoms, potential):
     [
         (skewed, "garnet-buckingham"),
         (garnet, "garnet-buckingham"),
+        (garnet, "garnet-bush-woodley"),
         (lambda: salt("Li", 5.14), "licl-fumi-tosi"),
         (lambda: salt("Na", 5.64), "nacl-fumi-tosi"),
     ],
-    ids=["Li2O", "LLZO", "LiCl", "NaCl"],
+    ids=["Li2O", "LLZO", "LLZO-sourced", "LiCl", "NaCl"],
 )
 def test_energy_and_forces_are_those_of_an_ewald_sum_and_pair_sums(make, name):
     atoms = make()
@@ -130,16 +131,32 @@ def test_invariances_and_reuse_for_other_crystals():
     assert larger.get_potential_energy() == pytest.approx(2 * energy, abs=1e-4)
 
 
-def test_the_lattice_constant_of_lithium_oxide():
-    calculator = load_calculator("garnet-buckingham")
-    sizes = np.linspace(4.4, 4.9, 11)
+def fluorite(cation, anion, a):
+    return crystal(
+        [anion, cation], [(0, 0, 0), (0.25, 0.25, 0.25)], spacegroup=225, cellpar=[a] * 3 + [90] * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "measured_A", "within_A"),
+    [
+        ("garnet-buckingham", lithium_oxide, 4.62, 0.04),
+        ("garnet-bush-woodley", lithium_oxide, 4.62, 0.02),
+        ("garnet-bush-woodley", lambda a: fluorite("O", "Zr", a), 5.09, 0.03),  # cubic zirconia
+    ],
+    ids=["Li2O", "Li2O-sourced", "ZrO2-sourced"],
+)
+def test_lattice_constants_are_the_measured_ones(name, make, measured_A, within_A):
+    calculator = load_calculator(name)
+    sizes = measured_A + np.linspace(-0.2, 0.2, 9)
     energies = []
     for a in sizes:
-        atoms = lithium_oxide(a)
+        atoms = make(a)
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy())
-    best = sizes[np.argmin(energies)]
-    assert best == pytest.approx(4.62, abs=0.12)  # measured: 4.62 Å
+    lowest = int(np.argmin(energies))
+    parabola = np.polyfit(sizes[lowest - 1 : lowest + 2], energies[lowest - 1 : lowest + 2], 2)
+    assert -parabola[1] / (2 * parabola[0]) == pytest.approx(measured_A, abs=within_A)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +199,7 @@ def test_the_identity_is_that_of_the_numbers(tmp_path):
 
 def test_every_pair_of_the_library_names_its_source():
     assert (
-        {"garnet-buckingham", "licl-fumi-tosi", "nacl-fumi-tosi"}
+        {"garnet-buckingham", "garnet-bush-woodley", "licl-fumi-tosi", "nacl-fumi-tosi"}
         <= set(classical_names())
         <= set(known_potentials())
     )
@@ -192,6 +209,12 @@ def test_every_pair_of_the_library_names_its_source():
         assert potential.references
         assert all(pair.source for pair in potential.pairs)
     assert load_classical("garnet-buckingham").unconfirmed == ["La-O", "Zr-O"]
+    assert load_classical("garnet-bush-woodley").unconfirmed == []
+
+
+def test_stored_results_keep_the_identity_of_the_first_garnet_potential():
+    sha256 = load_classical("garnet-buckingham").parameters_sha256
+    assert sha256.startswith("ba1127abec233787")
 
 
 @pytest.mark.parametrize(
