@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,18 +12,24 @@ from contextlib import contextmanager
 
 from fireworks import LaunchPad
 
-from sse_screen.database.waiting import is_away, wait_for_database
-from sse_screen.exceptions import InfrastructureError
+from sse_screen.database.waiting import is_away, patiently, wait_for_database
+from sse_screen.exceptions import InfrastructureError, InputError
 from sse_screen.settings import Settings, check_free_space
-from sse_screen.workflows.monitoring import counts_by_state, rerun_infrastructure_failures, unfinished
-from sse_screen.workflows.reaping import reap
-from sse_screen.workflows.stopping import OUT_OF_TIME
+from sse_screen.workflows.monitoring import (
+    counts_by_state,
+    failed_launches,
+    rerun_infrastructure_failures,
+    unfinished,
+)
+from sse_screen.workflows.reaping import reap, reap_twice
+from sse_screen.workflows.stopping import OUT_OF_TIME, RESERVE_S
 
 _POLL_S = 1.0
 _LOOK_FOR_LOST_S = 30.0
 _RESTARTS_A_WORKER = 3
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Watch = Callable[[dict[str, int]], None]
+_log = logging.getLogger(__name__)
 
 
 def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, watch: Watch) -> int:
@@ -42,27 +49,48 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     Returns
     -------
     int
-        Number of jobs that ended failed. Jobs left unfinished when it returns are so for lack of time.
+        Number of jobs that failed meanwhile; earlier failures do not count. Jobs left unfinished when it returns
+        are so for lack of time.
 
     Raises
     ------
+    InputError
+        When the wall time is not longer than the reserve in which workers begin nothing any more.
     InfrastructureError
-        When workers keep dying.
+        When workers keep dying, or the database has gone away for longer than ``database_wait_s``.
     """
-    reap(launchpad)
+    if settings.wall_time_s is not None and settings.wall_time_s <= RESERVE_S:
+        raise InputError(
+            f"a wall time of {settings.wall_time_s:g} s: workers begin nothing in the last {RESERVE_S:g} s before "
+            "the end, so none would ever run; give more (--wall-time, SSE_SCREEN_WALL_TIME_S)"
+        )
+    earlier = patiently(lambda: _put_right(launchpad), settings)
+    if patiently(lambda: unfinished(launchpad), settings):
+        with _crew(settings, n_workers) as crew:
+            try:
+                _watch_over(crew, launchpad, watch)
+            finally:
+                crew.stop()
+                _make_ready_again(launchpad)
+    watch(patiently(lambda: counts_by_state(launchpad), settings))
+    return len(patiently(lambda: failed_launches(launchpad), settings) - earlier)
+
+
+def _put_right(launchpad: LaunchPad) -> set[tuple[int, ...]]:
+    """Put right what earlier workers left; give the failures that stay."""
+    reap_twice(launchpad)
     rerun_infrastructure_failures(launchpad)
-    if not unfinished(launchpad):
-        watch(counts_by_state(launchpad))
-        return counts_by_state(launchpad).get("FIZZLED", 0)
-    with _crew(settings, n_workers) as crew:
-        try:
-            _watch_over(crew, launchpad, watch)
-        finally:
-            crew.stop()
-            reap(launchpad, stopped_in_order=True)
-    counts = counts_by_state(launchpad)
-    watch(counts)
-    return counts.get("FIZZLED", 0)
+    return failed_launches(launchpad)
+
+
+def _make_ready_again(launchpad: LaunchPad) -> None:
+    """Put back the jobs of workers that were stopped, unless the database is away: what ends this is told then."""
+    try:
+        reap(launchpad, stopped_in_order=True)
+    except Exception as error:
+        if not is_away(error):
+            raise
+        _log.warning("the database is away: the next `sse-screen launch` or `reap` makes the jobs ready again")
 
 
 class _Crew:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fireworks import LaunchPad
 
-from sse_screen.exceptions import InputError
-from sse_screen.workflows.reaping import LARGEST_RERUNS, LOST
-
-FailureKind = Literal["scientific", "infrastructure"]
-_INFRASTRUCTURE = re.compile(
-    r"(InfrastructureError|UnavailableError|FolderBusyError|ServerSelectionTimeout|AutoReconnect|pymongo\.errors|"
-    r"OSError|ConnectionError|MemoryError|No space left)"
-)
+from sse_screen.exceptions import InfrastructureError, InputError
+from sse_screen.workflows.failure_kinds import FailureKind, told_by
+from sse_screen.workflows.reaping import LARGEST_RERUNS, LOST, is_locked
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed job: its id and name, whether machine or science failed, and the last line of the error."""
+    """A failed job: its id and name, whether machine or science failed, and the error."""
 
     fw_id: int
     name: str
@@ -140,10 +134,27 @@ def _failures(launchpad: LaunchPad, match: dict[str, Any]) -> list[Failure]:
         )
         stored = ((launch or {}).get("action") or {}).get("stored_data") or {}
         trace = (stored.get("_exception") or {}).get("_stacktrace", "")
-        reason = trace.strip().splitlines()[-1] if trace.strip() else "the worker died without a word"
-        kind: FailureKind = "infrastructure" if not trace or _INFRASTRUCTURE.search(reason) else "scientific"
+        kind, reason = told_by(trace)
         found.append(Failure(firework["fw_id"], firework["name"], kind, reason))
     return found
+
+
+def failures_to_rerun(launchpad: LaunchPad) -> list[Failure]:
+    """List the jobs that failed for reasons of the machine and have not been tried again five times.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+
+    Returns
+    -------
+    list of Failure
+        By job id.
+    """
+    tried = {"state": "FIZZLED", f"spec.{LOST}": {"$gte": LARGEST_RERUNS}}
+    too_often = {found["fw_id"] for found in launchpad.fireworks.find(tried, {"fw_id": 1})}
+    return [f for f in failures(launchpad) if f.kind == "infrastructure" and f.fw_id not in too_often]
 
 
 def rerun_infrastructure_failures(launchpad: LaunchPad) -> list[int]:
@@ -157,17 +168,15 @@ def rerun_infrastructure_failures(launchpad: LaunchPad) -> list[int]:
     Returns
     -------
     list of int
-        Their ids.
+        Their ids. Those of locked workflows are left as they are.
     """
     done = []
-    for failure in failures(launchpad):
-        fw_id = failure.fw_id
-        spec = (launchpad.fireworks.find_one({"fw_id": fw_id}, {f"spec.{LOST}": 1}) or {}).get("spec", {})
-        lost = spec.get(LOST, 0) + 1
-        if failure.kind == "infrastructure" and lost <= LARGEST_RERUNS:
-            launchpad.rerun_fw(fw_id)
-            launchpad.fireworks.update_one({"fw_id": fw_id}, {"$set": {f"spec.{LOST}": lost}})
-            done.append(fw_id)
+    for failure in failures_to_rerun(launchpad):
+        if is_locked(launchpad, failure.fw_id):
+            continue
+        launchpad.rerun_fw(failure.fw_id)
+        launchpad.fireworks.update_one({"fw_id": failure.fw_id}, {"$inc": {f"spec.{LOST}": 1}})
+        done.append(failure.fw_id)
     return done
 
 
@@ -185,14 +194,39 @@ def rerun_jobs(launchpad: LaunchPad, fw_ids: list[int]) -> None:
     ------
     InputError
         For an id that is no failed job; nothing is changed then.
+    InfrastructureError
+        When the workflow of one is locked; nothing is changed then.
     """
     failed = {f["fw_id"] for f in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1})}
     wrong = [fw_id for fw_id in fw_ids if fw_id not in failed]
     if wrong:
         raise InputError(f"job {wrong[0]}: not a failed job; `sse-screen status` lists those")
+    locked = [fw_id for fw_id in fw_ids if is_locked(launchpad, fw_id)]
+    if locked:
+        raise InfrastructureError(
+            f"job {locked[0]}: its workflow is locked by a worker that is at work on it, or was killed at it; "
+            "`sse-screen reap` opens locks that nobody holds"
+        )
     for fw_id in fw_ids:
         launchpad.rerun_fw(fw_id)
         launchpad.fireworks.update_one({"fw_id": fw_id}, {"$unset": {f"spec.{LOST}": ""}})
+
+
+def failed_launches(launchpad: LaunchPad) -> set[tuple[int, ...]]:
+    """Name the failures that there are, so that later ones can be told from them.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+
+    Returns
+    -------
+    set of tuple
+        Job id and launches of every failed job; a job that fails again has another launch.
+    """
+    found = launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1, "launches": 1})
+    return {(firework["fw_id"], *firework["launches"]) for firework in found}
 
 
 def unfinished(launchpad: LaunchPad) -> bool:

@@ -23,8 +23,12 @@ class Swept:
 
 
 def _remove(folder: Path) -> int:
-    """Remove a folder unless a job holds it."""
-    with (folder / "once.lock").open("a") as handle:
+    """Remove a folder unless a job holds it; one that another sweep has removed counts as removed."""
+    try:
+        handle = (folder / "once.lock").open("a")
+    except FileNotFoundError:
+        return 1
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

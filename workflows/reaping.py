@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fireworks import LaunchPad
+from fireworks.core.launchpad import LockedWorkflowError
 
 from sse_screen.workflows.heartbeat import WORKERS, server_time, unchanged_for_s
 from sse_screen.workflows.process_names import WORKER_PREFIX, is_dead_here, process_start_time
@@ -143,8 +144,8 @@ def reap(
 
     Jobs of dead and hung workers become ready again, at most five times each; hung workers of this machine
     are killed first. Locks that no living worker can hold are opened, and states that were left half written
-    are brought up to date. Silent workers and half-written states must look as they did ten seconds before:
-    call this from time to time, or :func:`reap_twice`.
+    are brought up to date. Silent workers, locks and half-written states must look as they did seconds before,
+    and jobs of a workflow that is still locked are left: call this from time to time, or :func:`reap_twice`.
 
     Parameters
     ----------
@@ -167,11 +168,41 @@ def reap(
             continue
         if job.health == "hung":
             _kill_here(job.worker)
-        if _claimed(launchpad, job.launch_id):
+        if is_locked(launchpad, job.fw_id) or not _claimed(launchpad, job.launch_id):
+            continue
+        with _left_when_locked():
             done.append(
                 give_up(launchpad, job.fw_id, job.launch_id, job.health, counted=not stopped_in_order)
             )
     return done + _finish_half_written(launchpad)
+
+
+def is_locked(launchpad: LaunchPad, fw_id: int) -> bool:
+    """Tell whether the workflow of a job is locked: FireWorks would wait five minutes for it.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the job is.
+    fw_id : int
+        The job.
+
+    Returns
+    -------
+    bool
+        True when it is; :func:`reap` opens the lock if no living worker can hold it.
+    """
+    locked = {"nodes": fw_id, "locked": {"$exists": True}}
+    return launchpad.workflows.find_one(locked, {"_id": 1}) is not None
+
+
+@contextlib.contextmanager
+def _left_when_locked() -> Iterator[None]:
+    """Leave a job for the next pass whose workflow was locked after it was looked at."""
+    try:
+        yield
+    except LockedWorkflowError as error:
+        _log.warning("%s; it is tried again in the next pass", error)
 
 
 def reap_twice(launchpad: LaunchPad, patience: Patience | None = None) -> list[Reaped]:
@@ -260,13 +291,15 @@ def _finish_half_written(launchpad: LaunchPad) -> list[Reaped]:
     for firework in list(_half_written(launchpad)):
         fw_id = firework["fw_id"]
         state = [firework["state"], firework["launches"], str(firework.get("updated_on"))]
-        if unchanged_for_s(launchpad.db, f"job {fw_id}", state) < _SECOND_LOOK_S:
+        unchanged_s = unchanged_for_s(launchpad.db, f"job {fw_id}", state)
+        if unchanged_s < _SECOND_LOOK_S or is_locked(launchpad, fw_id):
             continue
-        if firework["launches"]:
-            launchpad._refresh_wf(fw_id)  # the launch knows how it ended
-        else:
-            launchpad.rerun_fw(fw_id)
-        done.append(Reaped(fw_id, "brought up to date: its worker died between two writes"))
+        with _left_when_locked():
+            if firework["launches"]:
+                launchpad._refresh_wf(fw_id)  # the launch knows how it ended
+            else:
+                launchpad.rerun_fw(fw_id)
+            done.append(Reaped(fw_id, "brought up to date: its worker died between two writes"))
     return done
 
 

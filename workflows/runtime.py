@@ -261,7 +261,11 @@ def _only_here(calculation_key: str) -> Iterator[tuple[Path, bool]]:
     waited = False
     while True:
         folder = worker().folder(calculation_key)
-        with (folder / "once.lock").open("w") as handle:
+        try:
+            opened = (folder / "once.lock").open("w")
+        except FileNotFoundError:  # swept away since it was made
+            continue
+        with opened as handle:
             while not _lock(handle):
                 waited = True
                 if STOPPING.must_stop():

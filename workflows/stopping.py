@@ -16,7 +16,8 @@ from sse_screen.settings import Settings
 
 #: exit status of a worker that stopped for time (EX_TEMPFAIL)
 OUT_OF_TIME = 75
-_RESERVE_S = 30.0
+#: in the last so many seconds nothing is begun any more
+RESERVE_S = 30.0
 _INTERVALS = 3.0
 
 
@@ -55,7 +56,7 @@ class Stopping:
     @property
     def out_of_time(self) -> bool:
         """Whether less is left than a reserve and three of the longest steps seen."""
-        reserve_s = max(_RESERVE_S, _INTERVALS * self._longest_s)
+        reserve_s = max(RESERVE_S, _INTERVALS * self._longest_s)
         return self._ends is not None and time.monotonic() + reserve_s > self._ends
 
     def must_stop(self) -> bool:

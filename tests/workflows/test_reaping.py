@@ -5,13 +5,20 @@ import time
 import pytest
 from fault_tools import submit
 from fireworks import FWAction, FWorker
+from fireworks.core.launchpad import WFLock
 
 from sse_screen.database.stores import launchpad
+from sse_screen.exceptions import InfrastructureError
 from sse_screen.workflows import reaping
 from sse_screen.workflows.heartbeat import CURRENT, WORKERS, Heartbeat, unchanged_for_s
-from sse_screen.workflows.monitoring import counts_by_state, failures, rerun_infrastructure_failures
+from sse_screen.workflows.monitoring import (
+    counts_by_state,
+    failures,
+    rerun_infrastructure_failures,
+    rerun_jobs,
+)
 from sse_screen.workflows.process_names import worker_name
-from sse_screen.workflows.reaping import LARGEST_RERUNS, Patience, reap, running_jobs
+from sse_screen.workflows.reaping import LARGEST_RERUNS, Patience, reap, reap_twice, running_jobs
 
 DEAD = worker_name() + "0"
 
@@ -90,6 +97,10 @@ def test_what_a_worker_given_up_wrongly_reports_later_changes_nothing(pad):
         ("MemoryError", "infrastructure"),
         ("", "infrastructure"),
         ("sse_screen.dynamics.segmented_run.DynamicsError: the run exploded at 3 ps", "scientific"),
+        ("sse_screen.workflows.survey.RunsNotOverError: 3 runs are not over", "infrastructure"),
+        ("sse_screen.database.errors.BlobCorruptError: blob 12", "infrastructure"),
+        ("PermissionError: [Errno 13] Permission denied: '/scratch'", "infrastructure"),
+        ("sse_screen.exceptions.InputError: crystal.cif: OSError while reading", "scientific"),
         ("ValueError: something in the science", "scientific"),
     ],
 )
@@ -97,6 +108,44 @@ def test_failures_of_the_machine_are_tried_again_and_those_of_the_science_not(pa
     fw_id = fail(pad, trace)
     assert [failure.kind for failure in failures(pad)] == [kind]
     assert rerun_infrastructure_failures(pad) == ([fw_id] if kind == "infrastructure" else [])
+
+
+@pytest.fixture
+def locked_beside_a_dead_worker(database, settings_environment):
+    """A worker killed while it updated its workflow; all times are those of real use."""
+    found = launchpad(settings_environment)
+    submit(found, database)
+    found.checkout_fw(FWorker(name=DEAD), ".")
+    found.workflows.update_many({}, {"$set": {"locked": True}})
+    return found
+
+
+def test_a_lock_beside_a_dead_worker_holds_nothing_up(locked_beside_a_dead_worker):
+    started = time.monotonic()
+    assert reap(locked_beside_a_dead_worker) == []  # the lock may have been taken a moment ago
+    assert time.monotonic() - started < 5
+    assert counts_by_state(locked_beside_a_dead_worker) == {"RUNNING": 1, "WAITING": 1}
+    done = [found.done for found in reap_twice(locked_beside_a_dead_worker)]
+    assert time.monotonic() - started < 30
+    assert "opened: nobody holds it" in done[0]
+    assert done[1:] == ["made ready again: its worker is dead"]
+    assert counts_by_state(locked_beside_a_dead_worker) == {"READY": 1, "WAITING": 1}
+
+
+def test_a_lock_taken_at_the_last_moment_leaves_the_job_for_the_next_pass(
+    locked_beside_a_dead_worker, monkeypatch
+):
+    monkeypatch.setattr(WFLock.__init__, "__defaults__", (0.1, False))
+    monkeypatch.setattr(reaping, "is_locked", lambda *_: False)
+    assert reap(locked_beside_a_dead_worker) == []
+
+
+def test_failed_jobs_of_a_locked_workflow_are_left(pad):
+    fw_id = fail(pad, "OSError: the disk")
+    pad.workflows.update_many({}, {"$set": {"locked": True}})
+    assert rerun_infrastructure_failures(pad) == []
+    with pytest.raises(InfrastructureError, match="locked"):
+        rerun_jobs(pad, [fw_id])
 
 
 def test_a_machine_that_keeps_failing_is_given_up(pad):
