@@ -90,7 +90,9 @@ def _make_ready_again(launchpad: LaunchPad) -> None:
     except Exception as error:
         if not is_away(error):
             raise
-        _log.warning("the database is away: the next `sse-screen launch` or `reap` makes the jobs ready again")
+        _log.warning(
+            "the database is away: the next `sse-screen launch` or `reap` makes the jobs ready again"
+        )
 
 
 class _Crew:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +16,12 @@ from jobflow import Flow
 from jobflow.managers.fireworks import flow_to_workflow
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from sse_screen.database.blobs import BlobStore
 from sse_screen.documents.base import content_hash
 from sse_screen.exceptions import InputError
+from sse_screen.workflows.heartbeat import server_time
 from sse_screen.workflows.planning import Plan
 from sse_screen.workflows.potentials import store_potential
 from sse_screen.workflows.process_names import is_dead_here, worker_name
@@ -25,6 +29,8 @@ from sse_screen.workflows.survey_budget import grant, open_budget
 
 CAMPAIGNS = "campaigns"
 LARGEST_FIREWORK_BYTES = 12 * 1024 * 1024
+_SIGN_OF_LIFE_S = 5.0
+_SILENT_S = 300.0  # as for workers of another machine
 _PATHS = ("file", "crystals", "foundation", "replay")
 
 
@@ -58,7 +64,7 @@ def submit_plan(plan: Plan, database: Database[dict[str, Any]], launchpad: Launc
     Raises
     ------
     InputError
-        When a job is too large for the database.
+        When a job is too large for the database, or another process is submitting the same campaign.
     """
     content = plan.campaign.model_dump(mode="json") | {"weights_sha256": plan.potential.weights_sha256}
     hashed = _without_paths(content)
@@ -69,13 +75,15 @@ def submit_plan(plan: Plan, database: Database[dict[str, Any]], launchpad: Launc
     earlier = _claim(campaigns, record_id, plan.campaign.name)
     if earlier is not None:
         return Submission(plan.campaign.name, earlier["n_workflows"], earlier["n_jobs"], already_there=True)
-    _remove(launchpad, record_id)  # what a submission that was killed may have left
-    try:
-        return _submit(plan, database, launchpad, record_id, content)
-    except BaseException:
-        _remove(launchpad, record_id)
-        campaigns.delete_one({"_id": record_id})
-        raise
+    with _signs_of_life(campaigns, record_id):
+        _remove(launchpad, record_id)  # what a submission that was killed may have left
+        try:
+            return _submit(plan, database, launchpad, record_id, content)
+        except BaseException:
+            if _is_mine(campaigns, record_id):
+                _remove(launchpad, record_id)
+                campaigns.delete_one({"_id": record_id})
+            raise
 
 
 def _without_paths(content: Any) -> Any:
@@ -94,15 +102,56 @@ def _claim(campaigns: Collection[dict[str, Any]], record_id: str, name: str) -> 
         record = campaigns.find_one({"_id": record_id}) or {}
         if record.get("state") == "submitted":
             return record
-        owner = record.get("owner")
-        if owner is None or not is_dead_here(owner):
+        owner = str(record.get("owner"))
+        silent_s = _silent_s(campaigns, record)
+        if not is_dead_here(owner) and silent_s < _SILENT_S:
             raise InputError(
-                f"campaign {name}: another process ({owner}) is submitting it now; wait for it"
+                f"campaign {name}: another process ({owner}) is submitting it now; its last sign of life came "
+                f"{silent_s:.0f} s ago. Wait for it; if it was killed, the same command takes the campaign over "
+                f"in {_SILENT_S - silent_s:.0f} s"
             ) from None
-        taken = campaigns.find_one_and_update({"_id": record_id, "owner": owner}, {"$set": claim})
-        if taken is None:
+        same = {"_id": record_id, "state": "submitting", "owner": owner, "seen_at": record.get("seen_at")}
+        if campaigns.find_one_and_update(same, {"$set": claim, "$unset": {"seen_at": ""}}) is None:
             raise InputError(f"campaign {name}: another process has just taken it over") from None
     return None
+
+
+def _silent_s(campaigns: Collection[dict[str, Any]], record: dict[str, Any]) -> float:
+    """Tell how long a submitting process has been silent, by the clock of the database."""
+    if "seen_at" not in record:  # it was killed before its first sign of life: it is timed from now on
+        _sign_of_life(campaigns, {"_id": record["_id"], "owner": record.get("owner")})
+        return 0.0
+    return float((server_time(campaigns.database) - record["seen_at"].replace(tzinfo=UTC)).total_seconds())
+
+
+def _sign_of_life(campaigns: Collection[dict[str, Any]], claim: dict[str, Any]) -> None:
+    campaigns.update_one(claim | {"state": "submitting"}, [{"$set": {"seen_at": "$$NOW"}}])
+
+
+@contextlib.contextmanager
+def _signs_of_life(campaigns: Collection[dict[str, Any]], record_id: str) -> Iterator[None]:
+    """Let others see that the submission goes on."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while True:
+            with contextlib.suppress(PyMongoError):
+                _sign_of_life(campaigns, {"_id": record_id, "owner": worker_name()})
+            if ended.wait(_SIGN_OF_LIFE_S):
+                return
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def _is_mine(campaigns: Collection[dict[str, Any]], record_id: str) -> bool:
+    mine = {"_id": record_id, "owner": worker_name(), "state": "submitting"}
+    return campaigns.find_one(mine, {"_id": 1}) is not None
 
 
 def _submit(
@@ -121,6 +170,10 @@ def _submit(
     if plan.survey is not None:
         open_budget(database, plan.campaign.name, plan.survey.output.budget_core_hours)
         grant(database, plan.campaign.name, plan.survey.first_tier_core_hours)
+    if not _is_mine(database[CAMPAIGNS], record_id):
+        raise InputError(
+            f"campaign {plan.campaign.name}: another process took it over, because this one was silent too long"
+        )
     # workflows first, so that no job is taken before its workflow is there
     launchpad.workflows.insert_many([workflow.to_db_dict() for workflow in workflows])
     launchpad.fireworks.insert_many(jobs)

@@ -9,7 +9,9 @@ import time
 import pytest
 import yaml
 
+from sse_screen.database.embedded import EmbeddedServer
 from sse_screen.database.stores import OUTPUTS, launchpad
+from sse_screen.settings import get_settings
 from sse_screen.workflows.monitoring import counts_by_state
 from sse_screen.workflows.process_names import is_dead_here
 
@@ -40,6 +42,44 @@ def start(tmp_path, settings_environment, monkeypatch):
         )
 
     return command
+
+
+@pytest.fixture
+def own_server(tmp_path, settings_environment, monkeypatch):
+    """Start a server that a test may stop, with a job that runs for a while."""
+    monkeypatch.setenv("SSE_SCREEN_DATA_DIRECTORY", str(tmp_path / "data"))
+    monkeypatch.setenv("SSE_SCREEN_DATABASE_TIMEOUT_S", "1")
+    get_settings.cache_clear()
+    server = EmbeddedServer.from_settings(get_settings())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("ended_by", ["ctrl-c", "the wait"])
+def test_launch_ends_with_its_message_while_the_database_is_away(start, own_server, monkeypatch, ended_by):
+    monkeypatch.setenv("SSE_SCREEN_DATABASE_WAIT_S", "600" if ended_by == "ctrl-c" else "3")
+    assert start("submit", "interrupted.yaml").wait(120) == 0
+    pad = launchpad(get_settings())
+    process = start("launch", "--workers", "1")
+    deadline = time.monotonic() + 120
+    while pad.launches.find_one({"state": "RUNNING"}) is None:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    own_server.stop()
+    if ended_by == "ctrl-c":
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert "Traceback" not in said
+    if ended_by == "ctrl-c":
+        assert process.returncode == 130, said
+        assert "stopped; finished jobs are kept" in said
+    else:
+        assert process.returncode == 2, said
+        assert "\nerror: " in said
+    assert said.count("\n") < 20, said
 
 
 @pytest.mark.parametrize("command", [("launch", "--workers", "1"), ("screen", "interrupted.yaml")])

@@ -74,10 +74,12 @@ def test_the_whole_message_is_the_reason():
     except pydantic.ValidationError:
         kind, reason = told_by(traceback.format_exc())
     assert kind == "scientific"
-    assert reason.startswith("pydantic_core._pydantic_core.ValidationError: 1 validation error for Energies energy")
+    assert reason.startswith(
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Energies energy"
+    )
     assert "finite number" in reason
     trace = (
-        "Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n    g()\n"
+        'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    g()\n'
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nSee documentation for Memory Management\n"
     )
     kind, reason = told_by(trace)

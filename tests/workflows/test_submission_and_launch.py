@@ -5,16 +5,19 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fireworks import FWAction, FWorker
 
 from sse_screen.database.stores import OUTPUTS, launchpad
 from sse_screen.exceptions import InputError
 from sse_screen.structures.prototypes import build_prototype
+from sse_screen.workflows import submission
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.launching import launch_workers
-from sse_screen.workflows.monitoring import counts_by_state, failures, rerun_jobs
+from sse_screen.workflows.monitoring import counts_by_state, failed_launches, failures, rerun_jobs
 from sse_screen.workflows.outbox import sweep
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.process_names import worker_name
@@ -140,8 +143,6 @@ def test_a_scientific_failure_keeps_its_reason_and_stops_nothing_else(pad, datab
 
 
 def test_a_living_worker_is_left_alone(pad, database):
-    from fireworks import FWorker
-
     submit_plan(plan(), database, pad)
     pad.checkout_fw(FWorker(name=worker_name()), ".")
     assert reap(pad) == []
@@ -162,6 +163,89 @@ def test_two_submissions_at_once_add_everything_once(pad, database):
     submit_plan(plan(), database, pad)
     assert pad.workflows.count_documents({}) == 3
     assert sum(counts_by_state(pad).values()) == 4
+
+
+def test_a_submission_killed_on_another_machine_blocks_its_campaign_for_five_minutes(pad, database):
+    submit_plan(plan(), database, pad)
+    killed = {"state": "submitting", "owner": "sse-screen@elsewhere@7@1234"}
+    database[CAMPAIGNS].update_one({}, {"$set": killed, "$unset": {"seen_at": ""}})
+    for silent_s in (None, 200):  # it left no sign of life, and an old one
+        if silent_s is not None:
+            seen = [{"$set": {"seen_at": {"$subtract": ["$$NOW", 1000 * silent_s]}}}]
+            database[CAMPAIGNS].update_one({}, seen)
+        with pytest.raises(InputError, match="the same command takes the campaign over in [0-9]+ s"):
+            submit_plan(plan(), database, pad)
+    database[CAMPAIGNS].update_one({}, [{"$set": {"seen_at": {"$subtract": ["$$NOW", 301_000]}}}])
+    assert not submit_plan(plan(), database, pad).already_there
+    assert database[CAMPAIGNS].find_one()["owner"] == worker_name()
+    assert pad.workflows.count_documents({}) == 3
+    assert sum(counts_by_state(pad).values()) == 4
+
+
+def test_a_submission_that_was_taken_over_adds_nothing_and_removes_nothing(pad, database, monkeypatch):
+    small = plan(orderings=[], hulls=[])
+    ready_flows = small.ready_flows
+
+    def taken_over_meanwhile(put):
+        flows = ready_flows(put)
+        database[CAMPAIGNS].update_one({}, {"$set": {"owner": "sse-screen@elsewhere@7@1234"}})
+        return flows
+
+    monkeypatch.setattr(type(small), "ready_flows", lambda _self, put: taken_over_meanwhile(put))
+    with pytest.raises(InputError, match="took it over"):
+        submit_plan(small, database, pad)
+    assert pad.workflows.count_documents({}) == 0
+    assert database[CAMPAIGNS].find_one()["owner"] == "sse-screen@elsewhere@7@1234"
+
+
+def test_a_submission_at_work_gives_signs_of_life(pad, database, monkeypatch):
+    monkeypatch.setattr(submission, "_SIGN_OF_LIFE_S", 0.05)
+    small = plan(orderings=[], hulls=[])
+    ready_flows = small.ready_flows
+    seen = []
+
+    def slowly(put):
+        for _ in range(2):
+            time.sleep(0.5)
+            seen.append(database[CAMPAIGNS].find_one()["seen_at"])
+        return ready_flows(put)
+
+    monkeypatch.setattr(type(small), "ready_flows", lambda _self, put: slowly(put))
+    submit_plan(small, database, pad)
+    assert seen[1] > seen[0]
+    assert database[CAMPAIGNS].find_one()["state"] == "submitted"
+
+
+def test_sweeps_at_once_remove_every_folder(database, tmp_path):
+    keys = [f"k{number:03d}" for number in range(200)]
+    for key in keys:
+        folder = tmp_path / "calculations" / key
+        folder.mkdir(parents=True)
+        for name in ("output.json", "segment_1", "segment_2"):
+            (folder / name).write_text("{}")
+    database[OUTPUTS].insert_many([{"uuid": key, "output": {"calculation_key": key}} for key in keys])
+    with ThreadPoolExecutor(4) as pool:
+        swept = list(pool.map(lambda _: sweep(database, tmp_path), range(4)))
+    assert sum(found.removed for found in swept) >= 200
+    assert list((tmp_path / "calculations").glob("*")) == []
+
+
+def test_a_wall_time_within_the_reserve_is_refused(pad, settings_environment):
+    with pytest.raises(InputError, match="last 30 s"):
+        launch_workers(settings_environment.model_copy(update={"wall_time_s": 30.0}), pad, 1, print)
+
+
+def test_failures_from_before_a_launch_do_not_count(pad, database, settings_environment):
+    submit_plan(plan(materials=[], orderings=[]), database, pad)
+    for name in ("a", "b"):
+        _, launch_id = pad.checkout_fw(FWorker(name=worker_name()), ".")
+        trace = {"_exception": {"_stacktrace": f"ValueError: {name}"}}
+        pad.complete_launch(launch_id, FWAction(stored_data=trace, exit=True), "FIZZLED")
+        (fw_id,) = [failure.fw_id for failure in failures(pad)]
+        assert launch_workers(settings_environment, pad, 1, lambda _counts: None) == 0
+        before = failed_launches(pad)
+        rerun_jobs(pad, [fw_id])
+    assert failed_launches(pad) - before == set()
 
 
 def test_a_changed_crystal_in_the_same_file_is_another_campaign(pad, database, tmp_path):
@@ -192,8 +276,6 @@ def _give_up_on(pad, name, seconds_ago):
     ("name", "limit_s"), [("sse-screen@elsewhere@7@8", 300), ("a plain rlaunch", 4 * 3600)]
 )
 def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, name, limit_s, monkeypatch):
-    from fireworks import FWorker
-
     from sse_screen.workflows import reaping
 
     monkeypatch.setattr(reaping, "_SECOND_LOOK_S", 0.0)
@@ -207,8 +289,6 @@ def test_a_silent_worker_elsewhere_is_given_up_after_its_time(pad, database, nam
 
 
 def test_stops_on_purpose_do_not_count_and_deaths_do(pad, database):
-    from fireworks import FWorker
-
     submit_plan(plan(materials=[], orderings=[]), database, pad)
 
     def die(*, in_order):
