@@ -49,8 +49,8 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     Returns
     -------
     int
-        Number of jobs that failed meanwhile; earlier failures do not count. Jobs left unfinished when it returns
-        are so for lack of time.
+        Number of jobs that failed meanwhile; earlier failures do not count. Jobs left unfinished when it
+        returns are so for lack of time.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     """
     if settings.wall_time_s is not None and settings.wall_time_s <= RESERVE_S:
         raise InputError(
-            f"a wall time of {settings.wall_time_s:g} s: workers begin nothing in the last {RESERVE_S:g} s before "
-            "the end, so none would ever run; give more (--wall-time, SSE_SCREEN_WALL_TIME_S)"
+            f"a wall time of {settings.wall_time_s:g} s: workers begin nothing in the last {RESERVE_S:g} s, "
+            "so no job would ever run; give more (--wall-time, SSE_SCREEN_WALL_TIME_S)"
         )
     earlier = patiently(lambda: _put_right(launchpad), settings)
     if patiently(lambda: unfinished(launchpad), settings):
@@ -84,7 +84,8 @@ def _put_right(launchpad: LaunchPad) -> set[tuple[int, ...]]:
 
 
 def _make_ready_again(launchpad: LaunchPad) -> None:
-    """Put back the jobs of workers that were stopped, unless the database is away: what ends this is told then."""
+    """Put back the jobs of workers that were stopped, unless the database is away."""
+    # it may be why this ends: an error here would hide the one that says so
     try:
         reap(launchpad, stopped_in_order=True)
     except Exception as error:

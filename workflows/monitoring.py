@@ -204,7 +204,7 @@ def rerun_jobs(launchpad: LaunchPad, fw_ids: list[int]) -> None:
     locked = [fw_id for fw_id in fw_ids if is_locked(launchpad, fw_id)]
     if locked:
         raise InfrastructureError(
-            f"job {locked[0]}: its workflow is locked by a worker that is at work on it, or was killed at it; "
+            f"job {locked[0]}: its workflow is locked by a worker that is updating it or was killed at that; "
             "`sse-screen reap` opens locks that nobody holds"
         )
     for fw_id in fw_ids:

@@ -144,8 +144,9 @@ def reap(
 
     Jobs of dead and hung workers become ready again, at most five times each; hung workers of this machine
     are killed first. Locks that no living worker can hold are opened, and states that were left half written
-    are brought up to date. Silent workers, locks and half-written states must look as they did seconds before,
-    and jobs of a workflow that is still locked are left: call this from time to time, or :func:`reap_twice`.
+    are brought up to date. Silent workers, locks and half-written states must look as they did seconds
+    before, and jobs of a workflow that is still locked are left: call this from time to time, or
+    :func:`reap_twice`.
 
     Parameters
     ----------

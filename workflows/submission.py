@@ -106,9 +106,9 @@ def _claim(campaigns: Collection[dict[str, Any]], record_id: str, name: str) -> 
         silent_s = _silent_s(campaigns, record)
         if not is_dead_here(owner) and silent_s < _SILENT_S:
             raise InputError(
-                f"campaign {name}: another process ({owner}) is submitting it now; its last sign of life came "
-                f"{silent_s:.0f} s ago. Wait for it; if it was killed, the same command takes the campaign over "
-                f"in {_SILENT_S - silent_s:.0f} s"
+                f"campaign {name}: another process ({owner}) is submitting it now; its last sign of life "
+                f"came {silent_s:.0f} s ago. Wait for it; if it was killed, the same command takes the "
+                f"campaign over in {_SILENT_S - silent_s:.0f} s"
             ) from None
         same = {"_id": record_id, "state": "submitting", "owner": owner, "seen_at": record.get("seen_at")}
         if campaigns.find_one_and_update(same, {"$set": claim, "$unset": {"seen_at": ""}}) is None:
@@ -172,7 +172,7 @@ def _submit(
         grant(database, plan.campaign.name, plan.survey.first_tier_core_hours)
     if not _is_mine(database[CAMPAIGNS], record_id):
         raise InputError(
-            f"campaign {plan.campaign.name}: another process took it over, because this one was silent too long"
+            f"campaign {plan.campaign.name}: another process took it over, as this one was silent too long"
         )
     # workflows first, so that no job is taken before its workflow is there
     launchpad.workflows.insert_many([workflow.to_db_dict() for workflow in workflows])

@@ -19,7 +19,7 @@ from sse_screen.workflows.survey import RunsNotOverError
 def trace_of(error):
     try:
         raise error
-    except BaseException:
+    except (Exception, KeyboardInterrupt):
         return traceback.format_exc()
 
 
@@ -80,7 +80,7 @@ def test_the_whole_message_is_the_reason():
     assert "finite number" in reason
     trace = (
         'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    g()\n'
-        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nSee documentation for Memory Management\n"
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nSee documentation\n"
     )
     kind, reason = told_by(trace)
     assert kind == "infrastructure"

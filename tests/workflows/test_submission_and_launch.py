@@ -173,7 +173,7 @@ def test_a_submission_killed_on_another_machine_blocks_its_campaign_for_five_min
         if silent_s is not None:
             seen = [{"$set": {"seen_at": {"$subtract": ["$$NOW", 1000 * silent_s]}}}]
             database[CAMPAIGNS].update_one({}, seen)
-        with pytest.raises(InputError, match="the same command takes the campaign over in [0-9]+ s"):
+        with pytest.raises(InputError, match="the same command takes the campaign over in "):
             submit_plan(plan(), database, pad)
     database[CAMPAIGNS].update_one({}, [{"$set": {"seen_at": {"$subtract": ["$$NOW", 301_000]}}}])
     assert not submit_plan(plan(), database, pad).already_there
