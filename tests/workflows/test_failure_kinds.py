@@ -19,7 +19,7 @@ from sse_screen.workflows.survey import RunsNotOverError
 def trace_of(error):
     try:
         raise error
-    except (Exception, KeyboardInterrupt):
+    except type(error):
         return traceback.format_exc()
 
 
