@@ -248,6 +248,7 @@ class SelfConsistentLoopMaker(Maker):
         )
 
         def compute(folder: Path) -> TrainedStudent:
+            """Fit in the folder of this calculation."""
             return train_student(self.student, state, self.protocol.cleaning, self._n_members, key, folder)
 
         response = once(key, TrainedStudent, compute)
@@ -290,6 +291,7 @@ class SelfConsistentLoopMaker(Maker):
         )
 
         def compute(folder: Path) -> Exploration:
+            """Run in the folder of this calculation."""
             return explore_with(state, self.protocol, temperature_K, seed, key, folder)
 
         response = once(key, Exploration, compute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from pydantic import Field
+from pydantic.config import JsonDict
 from pymatgen.core import Structure
 
 from sse_screen.documents.base import DerivedDocument, PotentialIdentity
@@ -17,7 +18,7 @@ from sse_screen.documents.self_consistent import (
 )
 from sse_screen.exceptions import InputError
 
-_NUMBER = {"unit": "1"}
+_NUMBER: JsonDict = {"unit": "1"}
 
 
 class SelfConsistentLoopDoc(DerivedDocument):
