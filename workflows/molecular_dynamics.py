@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,16 @@ class MolecularDynamicsMaker(Maker):
         key = molecular_dynamics_key(*start, temperature_K, seed, stop_early=self.stop_early)
         same_history = history_key(*start, temperature_K, seed)
 
+        def judged_key(shorter: MolecularDynamicsProtocol) -> str | None:
+            """Give the key that a shorter run must have because this one ends when its framework fails."""
+            return (
+                molecular_dynamics_key(*start[:2], shorter, temperature_K, seed) if self.stop_early else None
+            )
+
         def compute(folder: Path) -> MolecularDynamicsOutput:
             """Run in the folder and upload the trajectory."""
             if not has_begun(folder):
-                _continue_shorter_run(same_history, self.protocol, folder)
+                _continue_shorter_run(same_history, self.protocol, folder, judged_key)
             result = self._run(supercell, material, temperature_K, seed, folder)
             return MolecularDynamicsOutput(
                 calculation_key=key,
@@ -146,7 +153,12 @@ def _framework_monitor(mobile_ion: str) -> Monitor:
     return lambda first, latest: framework_failure(first, latest, mobile_ion)
 
 
-def _continue_shorter_run(same_history: str, protocol: MolecularDynamicsProtocol, folder: Path) -> None:
+def _continue_shorter_run(
+    same_history: str,
+    protocol: MolecularDynamicsProtocol,
+    folder: Path,
+    judged_key: Callable[[MolecularDynamicsProtocol], str | None],
+) -> None:
     """Put the end of the longest finished run that begins alike, if there is one, into the folder."""
     query = {
         "output.history_key": same_history,
@@ -154,12 +166,14 @@ def _continue_shorter_run(same_history: str, protocol: MolecularDynamicsProtocol
         "output.checkpoint": {"$ne": None},
         "output.protocol.production_ps": {"$lt": protocol.production_ps},
     }
-    shorter = worker().database[OUTPUTS].find_one(query, sort=[("output.protocol.production_ps", -1)])
-    if shorter is None:
-        return
-    output, blobs = shorter["output"], worker().blobs
-    trajectory_file = blobs.get_file(output["trajectory"]["sha256"], folder / "shorter.h5")
-    continue_from(folder, blobs.get(output["checkpoint"]["sha256"]), trajectory_file, shorter["uuid"])
+    for shorter in worker().database[OUTPUTS].find(query, sort=[("output.protocol.production_ps", -1)]):
+        output, blobs = shorter["output"], worker().blobs
+        # a run that nobody judged may have gone on where this one would have ended
+        needed = judged_key(MolecularDynamicsProtocol.model_validate(output["protocol"]))
+        if needed in (None, output["calculation_key"]):
+            trajectory_file = blobs.get_file(output["trajectory"]["sha256"], folder / "shorter.h5")
+            continue_from(folder, blobs.get(output["checkpoint"]["sha256"]), trajectory_file, shorter["uuid"])
+            return
 
 
 def _stored_fields(result: MolecularDynamicsResult, protocol: MolecularDynamicsProtocol) -> dict[str, Any]:

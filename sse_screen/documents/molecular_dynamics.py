@@ -177,7 +177,7 @@ def history_key(
         Hexadecimal sha256.
     """
     any_length = protocol.model_copy(update={"production_ps": 0.0})
-    return molecular_dynamics_key(structure_hash, potential, any_length, temperature_K, seed)
+    return content_hash(_what_is_run(structure_hash, potential, any_length, temperature_K, seed))
 
 
 def molecular_dynamics_key(
@@ -211,17 +211,25 @@ def molecular_dynamics_key(
     str
         Hexadecimal sha256.
     """
-    # what was added later counts only where it is not the default, so that earlier results keep their keys
-    more = {} if stop_early else {"stop_early": False}
-    return content_hash(
-        more
-        | {
-            "kind": "molecular_dynamics",
-            "meaning": MEANING_VERSION,
-            "structure": structure_hash,
-            "potential": [potential.code, potential.weights_sha256],
-            "protocol": protocol.model_dump(mode="json"),
-            "temperature_K": float(temperature_K),
-            "seed": seed,
-        }
-    )
+    # runs that are not judged keep the keys of earlier results; judged ones do not: before the windows were
+    # fixed they could end elsewhere after a pause
+    judged = {"judged_on": "windows of a fixed length"} if stop_early else {"stop_early": False}
+    return content_hash(judged | _what_is_run(structure_hash, potential, protocol, temperature_K, seed))
+
+
+def _what_is_run(
+    structure_hash: str,
+    potential: PotentialIdentity,
+    protocol: MolecularDynamicsProtocol,
+    temperature_K: float,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "kind": "molecular_dynamics",
+        "meaning": MEANING_VERSION,
+        "structure": structure_hash,
+        "potential": [potential.code, potential.weights_sha256],
+        "protocol": protocol.model_dump(mode="json"),
+        "temperature_K": float(temperature_K),
+        "seed": seed,
+    }

@@ -128,8 +128,9 @@ def run_molecular_dynamics(
     progress : callable, optional
         Called with (steps done, all steps) after each frame.
     monitor : callable, optional
-        Called with the first and the last segment of the production after each segment of at least 20 frames;
-        a text that it returns is the reason to end the run there.
+        Called with the first and the latest window of the production at the end of each window (as long as a
+        segment of an unbroken run, counted from the start of the production; the last one if it has 20
+        frames), wherever the run was paused; a text that it returns is the reason to end the run there.
     pause : callable, optional
         Asked after each frame whether the run has to stop now, at a checkpoint.
     watch : callable, optional

@@ -14,12 +14,12 @@ from ase import Atoms
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.dynamics.checkpoint import pack_checkpoint, unpack_checkpoint
-from sse_screen.dynamics.trajectory import Trajectory
-from sse_screen.dynamics.trajectory_file import read_trajectory_file, trajectory_blocks
+from sse_screen.dynamics.trajectory import Trajectory, concatenate
+from sse_screen.dynamics.trajectory_file import as_stored, read_trajectory_file, trajectory_blocks
 from sse_screen.exceptions import InfrastructureError, SseScreenError
 
 FRAMES_PER_SEGMENT = 50
-SHORTEST_JUDGED = 20  # frames of a segment that the monitor is shown: fewer do not average vibrations
+SHORTEST_JUDGED = 20  # frames of a window that the monitor is shown: fewer do not average vibrations
 CHECKPOINT, EARLIER = "checkpoint.npz", "earlier.h5"
 _LARGEST_TEMPERATURE_RATIO = 6.0
 Progress = Callable[[int, int], None]
@@ -77,7 +77,7 @@ class SegmentedRun(ABC):
         self.n_segments = self.earlier_frames = 0
         self.stopped: str | None = None
         self.continued_from: str | None = None
-        self.first_segment: Trajectory | None = None
+        self.first_window: Trajectory | None = None
         self.earlier_potential_time_s = 0.0
         self.total_time_s = 0.0
 
@@ -157,8 +157,7 @@ class SegmentedRun(ABC):
         n_frames = protocol.n_equilibration_frames + protocol.n_frames
         while self.frame < n_frames and self.stopped is None:
             started = time.perf_counter()
-            part_end = protocol.n_equilibration_frames if self.equilibrating else n_frames
-            end = min(self.frame + self.frames_per_segment, part_end)
+            end = self._segment_end()
             must_pause = False
             self.begin_segment()
             records: list[dict[str, Any]] = []
@@ -179,24 +178,38 @@ class SegmentedRun(ABC):
             if must_pause and self.frame < n_frames and self.stopped is None:
                 raise RunPausedError(f"paused at a checkpoint, {self.frame} of {n_frames} frames done")
 
-    def _judged(self, monitor: Monitor, segment: Trajectory) -> str | None:
-        if self.frame <= self.protocol.n_equilibration_frames or segment.n_frames < SHORTEST_JUDGED:
-            return None
-        if self.first_segment is None:
-            self.first_segment = self._first_of_production() or segment
-        return monitor(self.first_segment, segment)
+    def _segment_end(self) -> int:
+        """Frame at which an unbroken run has its next checkpoint; a run that was cut goes on to there."""
+        start, length = self.protocol.n_equilibration_frames, self.frames_per_segment
+        first, last = (0, start) if self.equilibrating else (start, start + self.protocol.n_frames)
+        return min(first + ((self.frame - first) // length + 1) * length, last)
 
-    def _first_of_production(self) -> Trajectory | None:
-        """Read the first segment of the production back after a restart; none when it is not stored yet."""
-        start, skipped = self.protocol.n_equilibration_frames, self.earlier_frames
-        if skipped >= start + SHORTEST_JUDGED:
-            return read_trajectory_file(self.folder / EARLIER, start, start + self.frames_per_segment)
-        for number in range(self.n_segments):
-            segment = Trajectory.load(self._segment_path(number))
-            if skipped >= start and segment.n_frames >= SHORTEST_JUDGED:
-                return segment
-            skipped += segment.n_frames
-        return None
+    def _judged(self, monitor: Monitor, latest: Trajectory) -> str | None:
+        """Ask the monitor at the end of each window of the production, wherever the run was cut before."""
+        first, length = self.protocol.n_equilibration_frames, self.frames_per_segment
+        begin = first + (self.frame - 1 - first) // length * length
+        complete = self.frame in (begin + length, first + self.protocol.n_frames)
+        if begin < first or not complete or self.frame - begin < SHORTEST_JUDGED:
+            return None
+        window = self._window(begin, self.frame, latest)
+        if self.first_window is None:
+            self.first_window = window if begin == first else self._window(first, first + length, latest)
+        return monitor(self.first_window, window)
+
+    def _window(self, start: int, stop: int, latest: Trajectory) -> Trajectory:
+        """Gather frames of the run as they will be stored; all but the latest segment are read back."""
+        parts: list[Trajectory] = []
+        end, number = self.frame, self.n_segments
+        while end > max(start, self.earlier_frames):
+            part = latest if number == self.n_segments else Trajectory.load(self._segment_path(number))
+            begin = end - len(part)
+            if begin < stop:
+                parts.insert(0, part[max(start - begin, 0) : stop - begin])
+            end, number = begin, number - 1
+        if start < self.earlier_frames:
+            earlier = self.folder / EARLIER
+            parts.insert(0, read_trajectory_file(earlier, start, min(stop, self.earlier_frames)))
+        return as_stored(concatenate(parts))
 
     def _checked(self, record: dict[str, Any]) -> dict[str, Any]:
         time_ps = self.frame * self.protocol.frame_interval_fs / 1000

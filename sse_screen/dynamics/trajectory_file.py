@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -76,7 +76,7 @@ def _append(
 ) -> None:
     arrays: dict[str, Any] = {
         # one coordinate's frames beside one another, which compresses by a seventh better
-        "positions": np.moveaxis(np.round(segment.positions / (2 * tolerance_A)).astype(np.int32), 0, -1),
+        "positions": np.moveaxis(_whole_numbers(segment, tolerance_A), 0, -1),
         "cells": np.asarray(segment.cells, dtype=np.float64),
         "times_ps": np.asarray(segment.times_ps, dtype=np.float64),
     }
@@ -117,6 +117,28 @@ def _species_of(file: h5py.File) -> list[str]:
         return [str(symbol) for symbol in stored]
     words = bytes(stored).decode().split()
     return [symbol for symbol, n in zip(words[::2], words[1::2], strict=True) for _ in range(int(n))]
+
+
+def _whole_numbers(trajectory: Trajectory, tolerance_A: float) -> NDArray[np.int32]:
+    return np.round(trajectory.positions / (2 * tolerance_A)).astype(np.int32)
+
+
+def as_stored(trajectory: Trajectory, tolerance_A: float = DEFAULT_TOLERANCE_A) -> Trajectory:
+    """Round positions as a trajectory file does, so that what is judged is the same before and after storing.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Frames of a run.
+    tolerance_A : float
+        Largest error of a stored coordinate (Å).
+
+    Returns
+    -------
+    Trajectory
+        With the positions that are read back from a file.
+    """
+    return replace(trajectory, positions=_whole_numbers(trajectory, tolerance_A) * (2 * tolerance_A))
 
 
 def _along(axis: int, shape: tuple[Any, ...], value: Any) -> tuple[Any, ...]:

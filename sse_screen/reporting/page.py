@@ -54,15 +54,15 @@ T = TypeVar("T", DiffusivityDoc, SiteNetworkDoc, StructureFunctionDoc)
 
 @dataclass(frozen=True)
 class WorkerTime:
-    """How the workers' time was spent (s): in the potential, in the platform, waiting for jobs."""
+    """How the time of some jobs was spent (s), in the potential and in the platform, and their number."""
 
     potential_s: float
     platform_s: float
-    idle_s: float
+    n_jobs: int
 
     @property
     def platform_percent(self) -> float:
-        """Share of the platform in the time that was not spent waiting."""
+        """Share of the platform in the time of the jobs."""
         busy = self.potential_s + self.platform_s
         return 100 * self.platform_s / busy if busy > 0 else 0.0
 
@@ -78,6 +78,8 @@ class ReportContent:
     free_energies: Sequence[ConfigurationalFreeEnergyDoc]
     worker_time: WorkerTime | None
     failures: Sequence[str] = ()
+    #: how many jobs are not done yet, None when all are
+    unfinished: str | None = None
     networks: Sequence[SiteNetworkDoc] = ()
     barriers: Sequence[JumpBarrierDoc] = ()
     functions: Sequence[StructureFunctionDoc] = ()
@@ -93,6 +95,21 @@ class ReportContent:
         """Fits that are shown one by one: of a survey's crystals, those run at several temperatures."""
         surveyed = {candidate.material_id for candidate in self.candidates}
         return [fit for fit in self.fits if len(fit.points) > 1 or fit.material_id not in surveyed]
+
+    @property
+    def shared_points(self) -> list[str]:
+        """Say which points of the fits are of runs of other campaigns: the same crystal, run there."""
+        own = {document.id for document in self.diffusivities}
+        lines = []
+        for fit in self.fits_shown:
+            others = [p.temperature_K for p in fit.points if p.diffusivity_id not in own]
+            if others:
+                listed = ", ".join(f"{temperature_K:g}" for temperature_K in sorted(others))
+                lines.append(
+                    f"{fit.material_name}: the fit also uses runs of other campaigns at {listed} K "
+                    "(same crystal, potential and protocol)"
+                )
+        return lines
 
 
 def write_report(content: ReportContent, folder: Path) -> Path:

@@ -6,7 +6,7 @@ from ase.spacegroup import crystal
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.dynamics import lammps_dynamics
-from sse_screen.dynamics.molecular_dynamics import DynamicsError, run_molecular_dynamics
+from sse_screen.dynamics.molecular_dynamics import DynamicsError, RunPausedError, run_molecular_dynamics
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
 from sse_screen.potentials import load_calculator
 
@@ -25,10 +25,11 @@ def protocol(**changes):
     return MolecularDynamicsProtocol(**(values | changes))
 
 
-def run(folder, *, atoms=None, progress=None, temperature_K=1300.0, **changes):
+def run(folder, *, atoms=None, progress=None, temperature_K=1300.0, monitor=None, pause=None, **changes):
     atoms = lithium_oxide() if atoms is None else atoms
-    calculator = load_calculator(POTENTIAL)
-    return run_molecular_dynamics(atoms, calculator, protocol(**changes), temperature_K, 7, folder, progress)
+    calculator, options = load_calculator(POTENTIAL), {"monitor": monitor, "pause": pause}
+    steps = protocol(**changes)
+    return run_molecular_dynamics(atoms, calculator, steps, temperature_K, 7, folder, progress, **options)
 
 
 class _KilledError(Exception):
@@ -56,6 +57,33 @@ def test_a_run_in_killed_segments_equals_an_unbroken_one_bit_for_bit(tmp_path, e
     for name in ("positions", "velocities", "cells", "potential_energies_eV", "temperatures_K"):
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
     assert (np.ptp(a.cells[:, 0, 0]) > 0) == (ensemble == "npt")
+
+
+@pytest.mark.parametrize("every", [15, 37])
+def test_a_paused_run_ends_where_the_unbroken_one_does(tmp_path, monkeypatch, every):
+    monkeypatch.setattr(lammps_dynamics, "FRAMES_PER_SEGMENT", 20)
+    small = lithium_oxide((1, 1, 1))
+
+    def judged(folder, pause):
+        seen = []
+
+        def monitor(first, latest):
+            seen.append((first.positions, latest.positions))
+            return "melted" if latest.times_ps[-1] > 0.7 else None
+
+        while True:
+            try:
+                done = run(folder, atoms=small, monitor=monitor, pause=pause, equilibration_ps=0.3)
+                return (done.stopped, done.n_frames), seen
+            except RunPausedError:
+                continue
+
+    calls = iter(range(1, 10_000))
+    whole, seen = judged(tmp_path / "whole", None)
+    broken, seen_broken = judged(tmp_path / "broken", lambda: next(calls) % every == 0)
+    assert whole == broken == ("melted", 60)
+    for one, other in zip(seen, seen_broken, strict=True):
+        assert all(map(np.array_equal, one, other))
 
 
 def test_the_thermostat_gives_the_temperature_and_nve_keeps_the_energy(tmp_path):

@@ -132,6 +132,54 @@ def test_after_a_restart_the_monitor_sees_the_same_first_segment(tmp_path):
     assert all(np.array_equal(first, broken[0]) for first in broken)
 
 
+def through_pauses(go):
+    """Run again until nothing pauses it any more."""
+    while True:
+        try:
+            return go()
+        except RunPausedError:
+            pass
+
+
+def judged(folder, every=None, reason_from_ps=2.0, **changes):
+    """Run with a pause every so many frames and a verdict from some time on."""
+    seen = {}
+    calls = iter(range(1, 10_000))
+
+    def monitor(first, latest):
+        seen[round(float(latest.times_ps[-1]), 6)] = (first.positions, latest.positions)
+        return "melted" if latest.times_ps[-1] > reason_from_ps else None
+
+    pause = None if every is None else (lambda: next(calls) % every == 0)
+    return through_pauses(lambda: run(folder, monitor=monitor, pause=pause, **changes)), seen
+
+
+@pytest.mark.parametrize("every", [15, 37])
+def test_a_paused_run_is_judged_as_the_unbroken_one_and_ends_with_it(tmp_path, every):
+    whole, seen = judged(tmp_path / "whole")
+    broken, seen_broken = judged(tmp_path / "broken", every)
+    assert (whole.n_frames, whole.stopped) == (broken.n_frames, broken.stopped) == (200, "melted")
+    assert equal(whole, broken)
+    assert list(seen) == list(seen_broken) == pytest.approx([0.9, 1.4, 1.9, 2.4])
+    for time_ps in seen:
+        assert all(map(np.array_equal, seen[time_ps], seen_broken[time_ps]))
+
+
+def test_a_continued_run_is_judged_as_the_long_one(tmp_path):
+    whole, seen = judged(tmp_path / "whole")
+    # the shorter run ends in the first window, and in another in the middle
+    for production_ps in (0.3, 1.2):
+        folder = tmp_path / f"continued {production_ps}"
+        folder.mkdir()
+        short = run(tmp_path / f"short {production_ps}", production_ps=production_ps)
+        continue_from(folder, short.checkpoint_file.read_bytes(), short.trajectory_file, "short")
+        continued, seen_continued = judged(folder, 37)
+        assert (continued.n_frames, continued.stopped) == (whole.n_frames, whole.stopped)
+        for time_ps, windows in seen_continued.items():
+            assert all(map(np.array_equal, windows, seen[time_ps]))
+        assert equal(whole, continued)
+
+
 def test_frames_are_read_by_range_and_atom_and_streamed(tmp_path):
     path = run(tmp_path).trajectory_file
     whole = read_trajectory_file(path)

@@ -53,3 +53,16 @@ def test_runs_go_on_from_their_ends_and_every_decision_is_stored(database, setti
 def test_a_limit_that_leaves_nothing_to_extend_is_refused():
     with pytest.raises(ValidationError, match="leaves nothing"):
         campaign(extension={"maximum_ps": 0.4})
+
+
+def test_a_judged_run_does_not_go_on_from_one_that_nobody_judged(database, settings_environment):
+    """What ran on after its framework had failed is no start of a run that would have ended there."""
+    pad = launchpad(settings_environment)
+    for production_ps, stop_early in ((0.2, False), (0.4, True)):
+        steps = {"equilibration_ps": 0.1, "production_ps": production_ps, "frame_interval_fs": 4.0}
+        options = {"protocol": steps, "extension": None, "replicas": 1, "stop_early": stop_early}
+        submit_plan(plan_campaign(campaign(f"to-{production_ps}", **options)), database, pad)
+        assert launch_workers(settings_environment, pad, 1, lambda _counts: None) == 0, failures(pad)
+    runs = [run["output"] for run in database[OUTPUTS].find(MD)]
+    assert len({run["history_key"] for run in runs}) == 1
+    assert [run["continued_from"] for run in runs] == [None, None]
