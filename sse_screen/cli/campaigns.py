@@ -68,13 +68,19 @@ def launch(
         int | None, typer.Option(min=1, help="Worker processes, one thread each; one a core by default")
     ] = None,
     wall_time: Annotated[
-        float | None, typer.Option(min=1, help="Seconds after which all stops at checkpoints; exit status 75")
+        float | None,
+        typer.Option(
+            help="Seconds (more than 30) after which all has stopped at checkpoints; exit status 75"
+        ),
     ] = None,
     keep_watching: Annotated[
         bool, typer.Option("--keep-watching", help="Wait for further jobs instead of ending (services)")
     ] = False,
 ) -> None:
-    """Run the submitted jobs until none is ready or running; Ctrl-C stops in order."""
+    """Run the submitted jobs until none is ready or running; Ctrl-C stops in order.
+
+    Exit status 1 when jobs failed while it ran; failures from before do not count.
+    """
     from sse_screen.cli.progress import JobsProgress
     from sse_screen.database.stores import connect, launchpad
     from sse_screen.settings import check_free_space, get_settings
@@ -115,23 +121,38 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def rerun(
     fw_ids: Annotated[
-        list[int] | None, typer.Argument(help="Job ids (sse-screen status); all failed ones else")
+        list[int] | None,
+        typer.Argument(help="Job ids (sse-screen status); without any, all infrastructure failures"),
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="Which failed jobs: infrastructure (machine, database) or all")
-    ] = "infrastructure",
+        str | None,
+        typer.Option(
+            help="Which failures, without job ids: infrastructure (machine, database; the default), "
+            "scientific or all"
+        ),
+    ] = None,
 ) -> None:
     """Make failed jobs ready again; their folders are kept, so finished segments are not repeated."""
     from sse_screen.database.stores import launchpad
     from sse_screen.settings import get_settings
     from sse_screen.workflows.monitoring import failures, rerun_jobs
 
-    pad = launchpad(get_settings())
-    if kind not in ("infrastructure", "scientific", "all"):
+    if kind not in (None, "infrastructure", "scientific", "all"):
         raise InputError(f"--kind {kind}: must be infrastructure, scientific or all")
-    chosen = fw_ids or [f.fw_id for f in failures(pad) if kind in ("all", f.kind)]
+    if fw_ids and kind is not None:
+        raise InputError("job ids and --kind exclude each other: give one of them")
+    pad = launchpad(get_settings())
+    failed = failures(pad)
+    chosen = fw_ids or [f.fw_id for f in failed if kind == "all" or f.kind == (kind or "infrastructure")]
     rerun_jobs(pad, chosen)
     typer.echo(f"{len(chosen)} jobs are ready again", err=True)
+    n_scientific = sum(f.kind == "scientific" for f in failed)
+    if kind is None and not fw_ids and n_scientific:
+        typer.echo(
+            f"{n_scientific} scientific failures are left, as trying again gives the same; "
+            "`sse-screen rerun --kind scientific` does it all the same",
+            err=True,
+        )
 
 
 def sweep() -> None:
@@ -167,8 +188,10 @@ def screen(
     from sse_screen.cli.build import build
     from sse_screen.cli.report import report
     from sse_screen.database.embedded import EmbeddedServer
+    from sse_screen.database.stores import launchpad
     from sse_screen.settings import get_settings
     from sse_screen.workflows.campaign import load_campaign
+    from sse_screen.workflows.monitoring import failures
 
     campaign = load_campaign(file)
     settings = get_settings()
@@ -176,6 +199,9 @@ def screen(
         EmbeddedServer.from_settings(settings).start()
     submit(file)
     failed = _exit_code(launch)
+    if not failed and failures(launchpad(settings), campaign.name):
+        typer.echo("jobs of it failed before: `sse-screen status` gives the reasons", err=True)
+        failed = 1
     failed = _exit_code(build) or failed
     report(campaign=campaign.name, folder=report_folder or Path(f"{campaign.name}_report"))
     if failed:

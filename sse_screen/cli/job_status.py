@@ -77,8 +77,14 @@ def _print_status(
         print_rows(console, f"survey {name}", figures[0], figures[1:])
     if failed:
         title = "failed: " + ", ".join(f"{n} {kind}" for kind, n in _by_kind(failed).items())
-        rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
-        print_rows(console, title, ["id", "job", "kind", "reason"], rows, ["reason"])
+        _print_failures(console, title, failed)
+
+
+def _print_failures(console: Console, title: str, failed: list[Failure]) -> None:
+    from sse_screen.cli.printing import print_rows
+
+    rows = [[str(f.fw_id), f.name, f.kind, f.reason] for f in failed]
+    print_rows(console, title, ["id", "job", "kind", "reason"], rows, ["reason"])
 
 
 def reap(
@@ -89,7 +95,10 @@ def reap(
         float, typer.Option(min=1, help="Seconds without progress after which it is called slow")
     ] = 300.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Judge the running jobs, change nothing")
+        bool,
+        typer.Option(
+            "--dry-run", help="Judge the running jobs, list the failures to be tried again, change nothing"
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,12 +114,13 @@ def reap(
     from sse_screen.cli.printing import print_rows
     from sse_screen.database.stores import launchpad
     from sse_screen.settings import get_settings
-    from sse_screen.workflows.monitoring import rerun_infrastructure_failures
+    from sse_screen.workflows.monitoring import failures_to_rerun, rerun_infrastructure_failures
     from sse_screen.workflows.reaping import Patience, reap_twice, running_jobs
 
     pad = launchpad(get_settings())
     patience = Patience(slow_after, hung_after)
     jobs = running_jobs(pad, patience)
+    to_rerun = failures_to_rerun(pad) if dry_run else []
     done = []
     if not dry_run:
         with Console(stderr=True).status("looking at workers, locks and half-written states"):
@@ -118,10 +128,17 @@ def reap(
         again = "made ready again: it failed for reasons of the machine"
         done += [{"fw_id": fw_id, "done": again} for fw_id in rerun_infrastructure_failures(pad)]
     if as_json:
-        typer.echo(json.dumps({"running": [asdict(job) for job in jobs], "done": done}, indent=1))
+        document = {
+            "running": [asdict(job) for job in jobs],
+            "to_rerun": [asdict(failure) for failure in to_rerun],
+            "done": done,
+        }
+        typer.echo(json.dumps(document, indent=1))
         return
     console = Console()
     _print_running(console, jobs)
+    if to_rerun:
+        _print_failures(console, "would be tried again", to_rerun)
     if done:
         rows = [[str(found["fw_id"]), str(found["done"])] for found in done]
         print_rows(console, "put right", ["id", "what"], rows, ["what"])

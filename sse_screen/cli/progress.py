@@ -1,4 +1,7 @@
-"""Progress of running jobs: jobs done, steps per second, time left."""
+"""Progress of running jobs: jobs done; of each that runs, steps per second and the time that it needs.
+
+Of all jobs together no time is given: those that wait differ too much from those that are done.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,6 @@ class JobsProgress:
         self._jobs = self._progress.add_task("jobs", total=None, note="")
         self._runs: dict[str, TaskID] = {}
         self._seen: dict[str, tuple[float, int]] = {}
-        self._started = time.monotonic()
-        self._first_done: float | None = None
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -68,14 +69,10 @@ class JobsProgress:
 
         directory = self._settings.work_directory
         running = running_calculations(directory)[:_SHOWN_RUNS] if directory else []
-        partly = sum(c.done / c.total for c in running)
         failed = counts.get("FIZZLED", 0)
         done = counts.get("COMPLETED", 0) + failed
         total = sum(n for state, n in counts.items() if state not in ("ARCHIVED", "DEFUSED"))
-        if self._first_done is None:
-            self._first_done = done + partly
         note = f"{failed} failed  " if failed else ""
-        note += self._time_left(done + partly, total)
         self._progress.update(self._jobs, completed=done, total=total, note=note)
         rates = []
         for calculation in running:
@@ -87,13 +84,6 @@ class JobsProgress:
         if not self._console.is_terminal and time.monotonic() - self._last_line > _PLAIN_INTERVAL_S:
             self._last_line = time.monotonic()
             self._console.print(f"jobs {done}/{total}  {note}  {'; '.join(rates)}", soft_wrap=True)
-
-    def _time_left(self, done: float, total: int) -> str:
-        gained = done - (self._first_done or 0.0)
-        if gained <= 0 or total <= done:
-            return ""
-        left = (time.monotonic() - self._started) / gained * (total - done)
-        return f"about {left / 60:.1f} min left"
 
     def _rate(self, name: str, done: int, total: int) -> str:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,7 @@ def serve(
             f"api_host {host!r} can be reached from outside; set api_key (SSE_SCREEN_API_KEY), which clients "
             "then send as X-API-Key, or listen on 127.0.0.1"
         )
+    _check_address(host, port)
     import uvicorn
 
     from sse_screen.api.app import create_app
@@ -79,6 +81,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that is in use or not ours, before anything else is done."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "
+            "choose another by --port (SSE_SCREEN_API_PORT) or --host (SSE_SCREEN_API_HOST)"
+        ) from None
 
 
 def _write_openapi(settings: Settings, path: Path) -> None:

@@ -41,12 +41,32 @@ def test_dead_workers_and_both_kinds_of_failures(pad):
     assert "failed: 0 scientific, 1 infrastructure" in table
     looked = json.loads(run("reap", "--dry-run", "--json"))
     assert looked["done"] == []
+    assert [failure["fw_id"] for failure in looked["to_rerun"]] == [firework.fw_id]
+    assert "would be tried again" in run("reap", "--dry-run")
     assert len(looked["running"]) == 1
     reaped = json.loads(run("reap", "--json"))
     assert {found["done"].split(":")[0] for found in reaped["done"]} == {"made ready again"}
     assert firework.fw_id in [found["fw_id"] for found in reaped["done"]]
     assert json.loads(run("status", "--json"))["jobs"] == {"READY": 2}
     assert "running" in run("reap")
+
+
+def test_rerun_says_which_failures_it_leaves(pad):
+    firework, launch_id = pad.checkout_fw(FWorker(name=worker_name()), ".")
+    trace = {"_exception": {"_stacktrace": "ValueError: of the science"}}
+    pad.complete_launch(launch_id, FWAction(stored_data=trace, exit=True), "FIZZLED")
+    assert json.loads(run("reap", "--dry-run", "--json"))["to_rerun"] == []
+    left = CliRunner().invoke(app, ["rerun"])
+    assert "0 jobs are ready again" in left.output
+    assert "1 scientific failures are left" in left.output
+    refused = CliRunner().invoke(app, ["rerun", str(firework.fw_id), "--kind", "all"])
+    assert isinstance(refused.exception, InputError)
+    assert "exclude each other" in str(refused.exception)
+    again = CliRunner().invoke(app, ["rerun", "--kind", "scientific"])
+    assert again.output == "1 jobs are ready again\n"
+    assert json.loads(run("status", "--json"))["jobs"] == {"READY": 2}
+    shown = " ".join(run("rerun", "--help").replace("│", " ").split())
+    assert "without any, all infrastructure failures" in shown
 
 
 def test_only_the_jobs_of_a_campaign(pad):

@@ -29,3 +29,4 @@ def test_a_training_shows_epochs_and_time_left(mongo_settings, capsys, monkeypat
     shown = capsys.readouterr().err
     assert "licl epochs 10/60 (starting)" in shown
     assert "licl epochs 20/60 (0.5 steps/s, 1.3 min left)" in shown
+    assert shown.count("min left") == 1  # none of all jobs together: those that wait may be of another kind

@@ -60,6 +60,19 @@ def test_serves_until_it_is_told_to_stop(settings_environment, database):
     assert "Traceback" not in log
 
 
+def test_a_port_in_use_is_refused(settings_environment, database):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = command("--port", str(port))
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"error: cannot listen on 127.0.0.1 port {port}: address already in use; choose another by --port "
+        "(SSE_SCREEN_API_PORT) or --host (SSE_SCREEN_API_HOST)\n"
+    )
+
+
 def test_outside_address_wants_a_key(settings_environment):
     refused = command("--host", "0.0.0.0")
     assert refused.returncode == 2
