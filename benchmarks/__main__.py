@@ -27,6 +27,7 @@ from rich.table import Table
 BENCHMARKS = {
     "chgnet": "molecular dynamics with CHGNet, against atomate2 and the arithmetic floor",
     "batches": "many small cells, against the stock route one at a time",
+    "garnets": "orderings of 192-atom garnets on a GPU, against a published figure; skipped without a GPU",
     "processes": "two worker processes against one",
     "workers": "worker processes through the whole platform",
     "transport": "diffusivity and jumps, against pymatgen-analysis-diffusion, kinisi, GEMDAT",
@@ -160,6 +161,8 @@ def _table(found: dict[str, Any], quick: bool) -> Table:
     for name, result in found.items():
         if "error" in result:
             table.add_row(name, f"failed: {result['error']}", *[""] * 7)
+        if "skipped" in result.get("details", {}):
+            table.add_row(name, f"skipped: {result['details']['skipped']}", *[""] * 7)
         for c in result.get("comparisons", []):
             theirs = "" if c["theirs"] is None else f"{c['theirs']:.4g}"
             ratio = "" if c["ratio"] is None else f"{c['ratio']:.2f}×"

@@ -45,15 +45,16 @@ def run(console: Console, *, quick: bool = False) -> Result:
     Result
         Evaluations a second, and the load of the machine before, which explains a low ratio.
     """
-    found = compare_workers("lgps", 1.0) if quick else compare_workers()
+    name = "lgps" if quick else "llzo-cubic"
+    found = compare_workers(name, 1.0 if quick else 10.0)
     seconds, load = found["seconds"], found["load_average"]
     console.print(f"  load of the machine before: {load:.1f} of {found['n_cores']} cores")
     one, two = found["one"] / seconds, found["two"] / seconds
-    what = f"evaluations of LLZO-96 by two processes (load before: {load:.1f})"
+    what = f"evaluations of {name} by two processes (load before: {load:.1f})"
     return Result([more(what, "1/s", two, "one process", one, 1.8)], found)
 
 
-def compare_workers(name: str = "llzo-cubic", seconds: float = 10.0) -> dict[str, Any]:
+def compare_workers(name: str, seconds: float) -> dict[str, Any]:
     """Count evaluations of one worker process and of two at once, by the clock on the wall."""
     load = os.getloadavg()[0]
     counts = []

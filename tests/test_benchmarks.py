@@ -36,6 +36,30 @@ def test_a_quick_run_of_two_writes_table_and_json(tmp_path):
     assert "quick run" in text
 
 
+@pytest.mark.parametrize("name", ["garnets", "processes"])
+def test_cheap_benchmarks_run_and_name_what_they_measured(tmp_path, name):
+    done = run(tmp_path, name, "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (comparison,) = json.loads((tmp_path / "b.json").read_text())["benchmarks"][name]["comparisons"]
+    assert comparison["ours"] > 0
+    assert {"garnets": "configurations of 4 atoms", "processes": "of lgps by"}[name] in comparison["what"]
+
+
+def test_without_a_gpu_the_benchmark_of_one_says_in_a_line_that_it_was_skipped(tmp_path, monkeypatch):
+    import io
+
+    import torch
+    from rich.console import Console
+
+    from benchmarks import garnets
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    stream = io.StringIO()
+    result = garnets.run(Console(file=stream))
+    assert stream.getvalue() == "  skipped: there is no GPU here\n"
+    assert result.comparisons == []
+
+
 def test_one_that_fails_stops_no_other(tmp_path, monkeypatch):
     from benchmarks import __main__ as program
 

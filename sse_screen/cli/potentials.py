@@ -131,7 +131,9 @@ def use(name: Which, alias: Annotated[str, typer.Argument(help="New name for it"
 
 @app.command(epilog="Example: sse-screen potential add my.pth.tar mine --elements Li,P,S --level PBE")
 def add(
-    file: Annotated[Path, typer.Argument(help="A fine-tuned CHGNet file or a MACE model (.model)")],
+    file: Annotated[
+        Path, typer.Argument(help="A fine-tuned CHGNet file, or a MACE model (.model; code in it is run)")
+    ],
     name: Annotated[str, typer.Argument(help="What to call it")],
     elements: Annotated[str, typer.Option(help="Elements it was trained on, such as Li,P,S")],
     level: Annotated[str, typer.Option(help="Level of theory of its training labels")],
