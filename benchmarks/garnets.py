@@ -55,7 +55,8 @@ def run(console: Console, *, quick: bool = False) -> Result:
     ours = SECONDS_PER_DAY / found["seconds_per_configuration"]
     what = (
         f"configurations of {found['n_atoms']} atoms a day on {found['processor']}: relaxation and "
-        f"{RUNS} runs of {RUN_PS:g} ps (run: {found['n_cells']} cells, {found['part_ps']:g} ps; the rest is scaled)"
+        f"{RUNS} runs of {RUN_PS:g} ps (run: {found['n_cells']} cells, {found['part_ps']:g} ps; "
+        "the rest is scaled)"
     )
     console.print(f"  {what}: {ours:.0f}")
     if quick:  # another crystal, and perhaps another kind of device: no comparison

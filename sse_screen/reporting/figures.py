@@ -110,16 +110,7 @@ def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
     figure = Figure(figsize=(5.2, 3.9), layout="constrained")
     axes = figure.add_subplot()
     _draw_fit(axes, document)
-    for point in document.points:
-        x, quantity = 1000 / point.temperature_K, point.tracer_diffusivity
-        value, lower, upper = quantity.value, quantity.lower, quantity.upper
-        if quantity.verdict == "upper_limit" and upper is not None:
-            axes.errorbar(
-                x, upper, np.array([[0.55 * upper], [0.0]]), uplims=True, fmt="_", color=_GREY, ms=9
-            )
-        elif value is not None and lower is not None and upper is not None:
-            bars = np.array([[value - lower], [upper - value]])
-            axes.errorbar(x, value, bars, fmt="o", color=_BLUE, capsize=3, ms=5)
+    _draw_points(axes, document)
     axes.set_yscale("log")
     axes.set_xlabel("1000/T (1/K)")
     axes.set_ylabel("tracer diffusivity (cm²/s)")
@@ -132,7 +123,30 @@ def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
     else:
         axes.set_title(f"{document.material_name}: {document.verdict.replace('_', ' ')}", fontsize=10)
     _temperature_axis(axes, [point.temperature_K for point in document.points])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _draw_points(axes: Axes, document: ActivationEnergyDoc) -> None:
+    values, limits = [], []
+    for point in document.points:
+        x, quantity = 1000 / point.temperature_K, point.tracer_diffusivity
+        value, lower, upper = quantity.value, quantity.lower, quantity.upper
+        if quantity.verdict == "upper_limit" and upper is not None:
+            limits.append((x, upper))
+        elif value is not None and lower is not None and upper is not None:
+            values.append((x, value, lower, upper))
+    # labels stand on the points: those of bars do not reach interactive figures
+    if limits:
+        x, upper = np.array(limits).T
+        bars = np.array([0.55 * upper, 0 * upper])
+        axes.errorbar(x, upper, bars, uplims=True, fmt="none", color=_GREY)
+        axes.plot(x, upper, "_", color=_GREY, ms=9, label="upper limit")
+    if values:
+        x, value, lower, upper = np.array(values).T
+        axes.errorbar(x, value, [value - lower, upper - value], fmt="none", color=_BLUE, capsize=3)
+        axes.plot(x, value, "o", color=_BLUE, ms=5, label="measured")
 
 
 def _draw_fit(axes: Axes, document: ActivationEnergyDoc) -> None:
@@ -146,10 +160,10 @@ def _draw_fit(axes: Axes, document: ActivationEnergyDoc) -> None:
     if not drawn:
         return
     x = [point[0] for point in drawn]
-    axes.plot(x, np.array([q.value for _, q in drawn]), color=_ORANGE, lw=1.4)
+    axes.plot(x, np.array([q.value for _, q in drawn]), color=_ORANGE, lw=1.4, label="fit")
     band = [(a, q.lower, q.upper) for a, q in drawn if q.lower is not None and q.upper is not None]
     if band:
-        axes.fill_between(*np.array(band).T, color=_ORANGE, alpha=0.15, lw=0)
+        axes.fill_between(*np.array(band).T, color=_ORANGE, alpha=0.15, lw=0, label="its interval")
 
 
 def _temperature_axis(axes: Axes, temperatures_K: list[float]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 from sse_screen.thermodynamics.partition_function import (
     BOLTZMANN_eV_per_K,
@@ -211,54 +210,6 @@ def noise_from_repeats(first_eV_per_cell: ArrayLike, second_eV_per_cell: ArrayLi
     if differences.size < _FEWEST_REPEATS:
         return None
     return float(differences.std(ddof=1) / np.sqrt(2.0))
-
-
-def kde_free_energy(
-    energies_eV_per_cell: ArrayLike,
-    temperature_K: float,
-    *,
-    bandwidth_eV: float,
-    total_weight: float,
-    degeneracies: ArrayLike | None = None,
-) -> float:
-    """Estimate the free energy of a whole set from a kernel density of a sample's energies.
-
-    A Gaussian kernel of width h multiplies the mean Boltzmann factor by exp(h^2 / 2 (kT)^2), so the estimate
-    is the plain rescaled sum lowered by h^2/2kT: smoothing only adds bias, and h must be far below kT.
-
-    Parameters
-    ----------
-    energies_eV_per_cell : array_like
-        Energies (n_configurations,) of an unbiased sample.
-    temperature_K : float
-        Temperature.
-    bandwidth_eV : float
-        Width h of the kernel, at most kT/4 (a bias of kT/32).
-    total_weight : float
-        Orderings that the sample stands for.
-    degeneracies : array_like, optional
-        Weights (n_configurations,).
-
-    Returns
-    -------
-    float
-        Free energy, eV per cell.
-
-    Raises
-    ------
-    FreeEnergyError
-        If the bandwidth is not positive or not small against kT.
-    """
-    energies, weights = check_configurations(energies_eV_per_cell, degeneracies, 1)
-    thermal = BOLTZMANN_eV_per_K * temperature_K
-    if not 0.0 < bandwidth_eV <= 0.25 * thermal:
-        raise FreeEnergyError(
-            f"a kernel of {bandwidth_eV:g} eV against kT = {thermal:.4g} eV invents the tail below the "
-            f"lowest energy; use at most {0.25 * thermal:.2g} eV, or the rescaled sum without a kernel"
-        )
-    log_mean = logsumexp(-energies / thermal, b=weights) - np.log(weights.sum())
-    log_kernel = 0.5 * (bandwidth_eV / thermal) ** 2
-    return float(-thermal * (np.log(total_weight) + log_mean + log_kernel))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Conversion of matplotlib figures to plotly's JSON, element by element."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 from matplotlib.figure import Figure
 
+from sse_screen.reporting.figures import arrhenius_figure
 from sse_screen.reporting.plotly_conversion import plotly_json
 
 
@@ -122,3 +125,13 @@ def test_equal_scales_and_hidden_axes(axes):
     layout = converted(axes.figure)["layout"]
     assert layout["yaxis"]["scaleanchor"] == "x"
     assert not layout["xaxis"]["visible"]
+
+
+def test_the_interactive_arrhenius_figure_names_all_that_it_shows():
+    sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
+    import figure_documents as made
+
+    content = converted(arrhenius_figure(made.activation_energy()))
+    named = [trace["name"] for trace in content["data"] if trace["showlegend"]]
+    assert sorted(named) == ["fit", "its interval", "measured", "upper limit"]
+    assert content["layout"]["showlegend"]

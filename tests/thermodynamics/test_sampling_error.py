@@ -1,4 +1,4 @@
-"""Bootstrap, noise, kernel estimate and convergence, checked on spectra whose answer is known."""
+"""Bootstrap, noise and convergence, checked on spectra whose answer is known."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from sse_screen.thermodynamics.partition_function import (
 from sse_screen.thermodynamics.sampling_error import (
     bootstrap_free_energy,
     convergence_with_sample_size,
-    kde_free_energy,
     noise_correction,
     noise_from_repeats,
 )
@@ -83,32 +82,6 @@ def test_correction_says_when_too_few_orderings_carry_it():
     assert noise_correction(0.0, 300.0, 3.0).reasons == ()
     with pytest.raises(FreeEnergyError, match="negative"):
         noise_correction(-0.1, 300.0, 10.0)
-
-
-def test_kernel_estimate_is_the_rescaled_sum_lowered_by_its_bias():
-    rng = np.random.default_rng(3)
-    energies = rng.normal(0.0, 0.03, 500)
-    weights = rng.integers(1, 5, 500)
-    bandwidth = 0.2 * THERMAL
-    plain = configurational_free_energy(
-        energies, TEMPERATURE, atoms_per_cell=1, degeneracies=weights, total_weight=5e4
-    )
-    smooth = kde_free_energy(
-        energies, TEMPERATURE, bandwidth_eV=bandwidth, total_weight=5e4, degeneracies=weights
-    )
-    assert smooth == pytest.approx(plain.free_energy_eV_per_cell - bandwidth**2 / (2 * THERMAL), abs=1e-12)
-    grid = np.linspace(-0.3, 0.3, 200_001)
-    kernels = np.zeros_like(grid)
-    for energy, weight in zip(energies, weights, strict=True):
-        kernels += weight * np.exp(-((grid - energy) ** 2) / (2 * bandwidth**2))
-    density = kernels / (weights.sum() * bandwidth * np.sqrt(2 * np.pi))
-    integral = np.trapezoid(density * np.exp(-grid / THERMAL), grid)
-    assert smooth == pytest.approx(-THERMAL * np.log(5e4 * integral), abs=1e-8)
-
-
-def test_wide_kernel_is_refused():
-    with pytest.raises(FreeEnergyError, match="invents the tail"):
-        kde_free_energy([0.0, 0.1], 300.0, bandwidth_eV=0.05, total_weight=10)
 
 
 @pytest.mark.parametrize("convention", ["physical", "per_atom"])
