@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 Json = dict[str, Any]
+#: with composition_spaces, the labels of an output that documents are grouped by
+_PURPOSE = ("material_id", "mobile_ion")
 _SHARED: ContextVar[dict[Any, Any] | None] = ContextVar("shared reads of builders", default=None)
 
 
@@ -42,6 +44,8 @@ def reads_in_common() -> dict[Any, Any] | None:
 def latest_calculations(outputs: list[Json]) -> list[Json]:
     """Keep one job output for each calculation, so that a rerun is not counted twice.
 
+    One that was taken over for another purpose, such as for a further composition space, is kept beside it.
+
     Parameters
     ----------
     outputs : list of dict
@@ -50,14 +54,16 @@ def latest_calculations(outputs: list[Json]) -> list[Json]:
     Returns
     -------
     list of dict
-        For each calculation key the earliest output (the greatest uuid of equally early ones), in its last
+        For each calculation and purpose the earliest output (the greatest uuid of equally early ones), in its last
         index, whatever the order in which they are stored; one that is taken over later changes nothing.
     """
     ordered = sorted(outputs, key=job_order)
     last_index = {output["uuid"]: output for output in ordered}
-    chosen: dict[str, Json] = {}
+    chosen: dict[tuple[Any, ...], Json] = {}
     for output in last_index.values():
-        key = output["output"]["calculation_key"]
+        content = output["output"]
+        spaces = tuple(content.get("composition_spaces") or ())
+        key = (content["calculation_key"], *(content.get(name) for name in _PURPOSE), spaces)
         if key not in chosen or _completed(output) <= _completed(chosen[key]):
             chosen[key] = output
     return list(chosen.values())

@@ -17,6 +17,7 @@ _NOT_USED = {
     "purpose",
     "structure",
     "inputs",
+    "reused_from",
     "versions",
     "n_steps",
     "n_continued_steps",

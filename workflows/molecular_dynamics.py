@@ -96,9 +96,10 @@ class MolecularDynamicsMaker(Maker):
         """
         cell = structure if isinstance(structure, Structure) else Structure.from_dict(structure)
         supercell = supercell_with_minimum_length(cell, self.minimum_length_A)
-        named = material if self.purpose == "transport" else material | {"purpose": self.purpose}
-        start = (structure_hash(supercell) + content_hash(named), self.potential, self.protocol)
-        key = molecular_dynamics_key(*start, temperature_K, seed, stop_early=self.stop_early)
+        labels = {**material, "purpose": self.purpose, "inputs": inputs or []}
+        start = (structure_hash(supercell), self.potential, self.protocol)
+        watched_ion = material["mobile_ion"] if self.stop_early else None
+        key = molecular_dynamics_key(*start, temperature_K, seed, watched_ion=watched_ion)
         same_history = history_key(*start, temperature_K, seed)
 
         def judged_key(shorter: MolecularDynamicsProtocol) -> str | None:
@@ -117,8 +118,7 @@ class MolecularDynamicsMaker(Maker):
                 history_key=same_history,
                 continued_from=result.continued_from,
                 n_continued_steps=result.n_continued_steps,
-                **material,
-                purpose=self.purpose,
+                **labels,
                 **composition_fields(supercell),
                 structure=supercell.as_dict(),
                 potential=self.potential,
@@ -127,11 +127,10 @@ class MolecularDynamicsMaker(Maker):
                 seed=seed,
                 **_stored_fields(result, self.protocol),
                 warnings=_warnings(result, inputs or []),
-                inputs=inputs or [],
                 versions=versions(),
             )
 
-        return once(key, MolecularDynamicsOutput, compute)
+        return once(key, MolecularDynamicsOutput, compute, labels)
 
     def _run(
         self, supercell: Structure, material: dict[str, Any], temperature_K: float, seed: int, folder: Path

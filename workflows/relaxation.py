@@ -55,7 +55,8 @@ class RelaxationMaker(Maker):
         """
         material_id = structure_hash(structure)
         spaces = composition_spaces or []
-        key = relaxation_key(material_id + "".join(spaces), self.potential, self.protocol)
+        key = relaxation_key(material_id, self.potential, self.protocol)
+        labels = {"material_name": material_name, "composition_spaces": spaces}
 
         def compute(folder: Path) -> RelaxationOutput:
             """Relax."""
@@ -66,7 +67,7 @@ class RelaxationMaker(Maker):
             return RelaxationOutput(
                 calculation_key=key,
                 material_id=material_id,
-                material_name=material_name,
+                **labels,
                 **composition_fields(structure),
                 structure=relaxed.as_dict(),
                 potential=self.potential,
@@ -75,13 +76,12 @@ class RelaxationMaker(Maker):
                 maximum_force_eV_per_A=result.maximum_force_eV_per_A,
                 converged=result.converged,
                 n_steps=result.n_steps,
-                composition_spaces=spaces,
                 potential_time_s=result.potential_time_s,
                 total_time_s=result.total_time_s,
                 versions=versions(),
             )
 
-        return once(key, RelaxationOutput, compute)
+        return once(key, RelaxationOutput, compute, labels)
 
 
 def composition_fields(structure: Structure) -> dict[str, Any]:

@@ -195,7 +195,12 @@ def reporter(folder: Path, name: str) -> Callable[[int, int], None]:
     return report
 
 
-def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _Output]) -> Response[Any]:
+def once(
+    calculation_key: str,
+    model: type[_Output],
+    compute: Callable[[Path], _Output],
+    labels: dict[str, Any] | None = None,
+) -> Response[Any]:
     """Run a calculation unless it is finished already, here (outbox) or in the store.
 
     Parameters
@@ -206,24 +211,27 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
         Class of the output document.
     compute : callable
         Takes the folder, uploads the blobs, returns the document.
+    labels : dict, optional
+        Fields of the document that say for whom it is and do not fix the result: a document of another job
+        is taken over with these in place of its own, and says in ``reused_from`` whose it is.
 
     Returns
     -------
     jobflow.Response
         Its output is the document; ``stored_data`` names the job that was reused.
     """
-    reused = _reused(calculation_key, model)
+    reused = _reused(calculation_key, model, labels)
     if reused is not None:
         return reused
     with _only_here(calculation_key) as (folder, waited):
-        reused = _reused(calculation_key, model) if waited else None
+        reused = _reused(calculation_key, model, labels) if waited else None
         if reused is not None:
             return reused
         outbox = folder / "output.json"
         if outbox.exists():  # finished here before, but its document never reached the database
             output = model.model_validate_json(outbox.read_bytes())
             if all(worker().blobs.exists(blob.sha256) for blob in _blobs(output)):
-                return Response(output=output)
+                return Response(output=output.model_copy(update=labels or {}))
         try:
             output = compute(folder)
         except RunPausedError:
@@ -232,7 +240,7 @@ def once(calculation_key: str, model: type[_Output], compute: Callable[[Path], _
         finally:
             STOPPING.step_ended()
         # another worker may have been given this job while this one did not move: what it has stored stays
-        response = _reused(calculation_key, model) or Response(output=output)
+        response = _reused(calculation_key, model, labels) or Response(output=output)
         write_durably(outbox, response.output.model_dump_json().encode())
         (folder / "progress.json").unlink(missing_ok=True)  # it runs no more, whatever step it ended at
         return response
@@ -245,14 +253,19 @@ def leave_in_order() -> None:
         leave(launchpad(get_settings()), fw_id)
 
 
-def _reused(calculation_key: str, model: type[_Output]) -> Response[Any] | None:
+def _reused(
+    calculation_key: str, model: type[_Output], labels: dict[str, Any] | None
+) -> Response[Any] | None:
     earlier = worker().finished(calculation_key)
     if earlier is None:
         return None
-    _log.info("reusing %s of job %s", model.__name__, earlier["uuid"])
-    return Response(
-        output=model.model_validate(earlier["output"]), stored_data={"reused_from": earlier["uuid"]}
-    )
+    output, uuid = model.model_validate(earlier["output"]), earlier["uuid"]
+    if CURRENT_JOB.job is not None and CURRENT_JOB.job.uuid == uuid:  # it was stored, and then put back
+        return Response(output=output)
+    _log.info("reusing %s of job %s", model.__name__, uuid)
+    if labels is not None:
+        output = output.model_copy(update={**labels, "reused_from": uuid})
+    return Response(output=output, stored_data={"reused_from": uuid})
 
 
 @contextmanager

@@ -31,6 +31,7 @@ def status(
     from sse_screen.settings import get_settings
     from sse_screen.workflows.monitoring import check_campaign, counts_by_state, failures
     from sse_screen.workflows.reaping import running_jobs
+    from sse_screen.workflows.reuse import n_reused
     from sse_screen.workflows.survey_status import survey_status
 
     settings = get_settings()
@@ -39,10 +40,11 @@ def status(
         check_campaign(pad, campaign)
     counts, failed = counts_by_state(pad, campaign), failures(pad, campaign)
     running = running_jobs(pad, campaign=campaign)
-    surveys = survey_status(connect(settings), campaign)
+    surveys, reused = survey_status(connect(settings), campaign), n_reused(pad, campaign)
     if as_json:
         document = {
             "jobs": counts,
+            "reused": reused,
             "running": [asdict(job) for job in running],
             "failed": _by_kind(failed),
             "failures": [asdict(f) for f in failed],
@@ -50,7 +52,7 @@ def status(
         }
         typer.echo(json.dumps(document, indent=1))
     else:
-        _print_status(Console(), counts, running, surveys, failed)
+        _print_status(Console(), counts, reused, running, surveys, failed)
     if failed:
         raise typer.Exit(1)
 
@@ -62,6 +64,7 @@ def _by_kind(failed: list[Failure]) -> dict[str, int]:
 def _print_status(
     console: Console,
     counts: dict[str, int],
+    reused: int,
     running: list[RunningJob],
     surveys: dict[str, list[dict[str, Any]]],
     failed: list[Failure],
@@ -69,6 +72,8 @@ def _print_status(
     from sse_screen.cli.printing import print_rows
 
     print_rows(console, "jobs", ["state", "number"], [[s, str(n)] for s, n in counts.items()])
+    if reused:
+        console.print(f"results taken over from earlier jobs: {reused}")
     if running:
         _print_running(console, running)
     for name, tiers in surveys.items():

@@ -142,6 +142,9 @@ class MolecularDynamicsOutput(Document):
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
     inputs: list[str] = Field(default_factory=list, description="uuids of jobs it came from")
+    reused_from: str | None = Field(
+        None, description="uuid of the job that ran it, under whatever name; none when this one did"
+    )
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
 
     @property
@@ -187,9 +190,11 @@ def molecular_dynamics_key(
     temperature_K: float,
     seed: int,
     *,
-    stop_early: bool = True,
+    watched_ion: str | None = None,
 ) -> str:
     """Give the idempotency key of a run: what fixes its result, and the version of the code's meaning.
+
+    Names, and the charge of the ion, do not count.
 
     Parameters
     ----------
@@ -203,8 +208,8 @@ def molecular_dynamics_key(
         Target temperature.
     seed : int
         Seed of velocities and thermostat.
-    stop_early : bool
-        Whether the run ends when the framework fails.
+    watched_ion : str, optional
+        Mobile element, when the run ends as soon as the framework of the others fails.
 
     Returns
     -------
@@ -213,7 +218,9 @@ def molecular_dynamics_key(
     """
     # runs that are not judged keep the keys of earlier results; judged ones do not: before the windows were
     # fixed they could end elsewhere after a pause
-    judged = {"judged_on": "windows of a fixed length"} if stop_early else {"stop_early": False}
+    judged: dict[str, Any] = {"stop_early": False}
+    if watched_ion is not None:
+        judged = {"judged_on": "windows of a fixed length", "watched_ion": watched_ion}
     return content_hash(judged | _what_is_run(structure_hash, potential, protocol, temperature_K, seed))
 
 

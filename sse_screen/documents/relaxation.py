@@ -44,6 +44,9 @@ class RelaxationOutput(Document):
     )
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
+    reused_from: str | None = Field(
+        None, description="uuid of the job that relaxed it, under whatever name; none when this one did"
+    )
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the codes that ran")
 
 

@@ -142,3 +142,13 @@ def test_thresholds_are_parameters(filled):
     builder = ConvexHullBuilder({"below_other_compounds_eV_per_atom": 0.5})
     assert run_builder(builder).built == 1
     assert hulls(filled)["Li", "S"].parameters == {"below_other_compounds_eV_per_atom": 0.5}
+
+
+def test_a_relaxation_taken_over_for_another_space_is_an_entry_of_both(filled):
+    ends = ["Li2O-Li2S"]
+    again = relaxation("Li2S", -3.7, ["Li", "S"], ends, n_atoms=12).model_copy(update={"reused_from": "r02"})
+    store(filled, again, relaxation("Li2O", -4.5, ["Li", "O"], ends, n_atoms=12), start=10)
+    run_builder(ConvexHullBuilder())
+    found = hulls(filled)
+    assert len(found["Li", "S"].entries_of("Li2S")) == 2  # the two crystals, none of them twice
+    assert len(found["Li2O", "Li2S"].entries_of("Li2S")) == 1
