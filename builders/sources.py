@@ -54,8 +54,8 @@ def latest_calculations(outputs: list[Json]) -> list[Json]:
     Returns
     -------
     list of dict
-        For each calculation and purpose the earliest output (the greatest uuid of equally early ones), in its last
-        index, whatever the order in which they are stored; one that is taken over later changes nothing.
+        For each calculation and purpose the earliest output (the greatest uuid of equally early ones), in its
+        last index, whatever the order in which they are stored; one that is taken over later changes nothing.
     """
     ordered = sorted(outputs, key=job_order)
     last_index = {output["uuid"]: output for output in ordered}

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sse_screen.documents.extension import ExtensionRule
-from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol, Temperatures
 from sse_screen.documents.relaxation import RelaxationProtocol
 from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
@@ -25,14 +25,6 @@ from sse_screen.workflows.crystal_source import CrystalSource, Section
 from sse_screen.workflows.development_section import TRAINING_FILES, PotentialDevelopment, TeacherLabels
 from sse_screen.workflows.potentials import from_file
 
-_Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
-
-
-def _distinct(temperatures_K: list[float]) -> list[float]:
-    if len(set(temperatures_K)) < len(temperatures_K):
-        raise ValueError("a temperature is given twice; use replicas for more runs of one")
-    return temperatures_K
-
 
 def _divides_four(time_step_fs: float) -> float:
     if abs(4 / time_step_fs - round(4 / time_step_fs)) > 1e-9:
@@ -40,7 +32,6 @@ def _divides_four(time_step_fs: float) -> float:
     return time_step_fs
 
 
-Temperatures = Annotated[list[_Temperature], Field(min_length=1), AfterValidator(_distinct)]
 MOBILE_ION_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Ag": 1, "Mg": 2, "Ca": 2, "Zn": 2, "Al": 3, "F": -1}
 
 
@@ -167,6 +158,11 @@ class Survey(Section):
             raise ValueError("tiers: the last tier has promote, but there is no tier to go on to")
         if self.charge_number == 0:
             raise ValueError("charge_number 0: a mobile ion has a charge")
+        if self.filters.allow_disorder and self.order is None:
+            raise ValueError(
+                "filters: allow_disorder lets crystals with partial occupancies pass, and nothing says how "
+                "they become ordered cells; give order: ewald or order: random"
+            )
         return self
 
 

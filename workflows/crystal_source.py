@@ -7,10 +7,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 
 
-class Section(Document):
+class Section(Specification):
     """Base of the sections of a campaign file: unknown keys are refused; jobs can carry them."""
 
 

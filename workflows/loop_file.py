@@ -36,7 +36,7 @@ _NEUTRAL = 1e-6  # charge units
 class LoopFile(BaseModel):
     """Everything that one ``sse-screen loop submit`` adds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of the loop")
     crystal: Path = Field(description="CIF, POSCAR …; relative paths count from the loop's file")

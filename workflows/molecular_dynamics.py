@@ -126,7 +126,7 @@ class MolecularDynamicsMaker(Maker):
                 temperature_K=temperature_K,
                 seed=seed,
                 **_stored_fields(result, self.protocol),
-                warnings=_warnings(result, inputs or []),
+                warnings=[*self.potential.warnings, *_warnings(result, inputs or [])],
                 versions=versions(),
             )
 

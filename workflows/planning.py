@@ -136,7 +136,7 @@ def _diffusion(plan: Plan, material: Material, spaces: list[str]) -> DiffusionRe
     plan.crystals.append(structure_hash(structure))
     check_mobile_ion(structure, material.mobile_ion, material.label)
     check_covered(structure, plan.potential, material.label)
-    charge_number = charge_of(material.mobile_ion, material.charge_number, material.label)
+    charge_number = charge_of(material.mobile_ion, material.charge_number)
     length = material.minimum_length_A or dynamics.minimum_length_A
     n_atoms = len(supercell_with_minimum_length(structure, length))
     if n_atoms > LARGEST_CELL_ATOMS:

@@ -76,6 +76,7 @@ class RelaxationMaker(Maker):
                 maximum_force_eV_per_A=result.maximum_force_eV_per_A,
                 converged=result.converged,
                 n_steps=result.n_steps,
+                warnings=self.potential.warnings,
                 potential_time_s=result.potential_time_s,
                 total_time_s=result.total_time_s,
                 versions=versions(),

@@ -29,9 +29,9 @@ from sse_screen.documents.survey import (
 )
 from sse_screen.exceptions import InfrastructureError, SseScreenError
 from sse_screen.screening.costs import (
-    SECONDS_PER_HOUR,
     atom_steps,
     measured_ms_per_atom_and_step,
+    own_core_hours,
     tier_core_hours,
 )
 from sse_screen.screening.promotion import (
@@ -48,7 +48,15 @@ from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker, deri
 from sse_screen.workflows.monitoring import failure_reason, jobs_in_progress
 from sse_screen.workflows.relaxation import RelaxationMaker
 from sse_screen.workflows.runtime import worker
-from sse_screen.workflows.survey_budget import Grant, ask, budget_entry, measured_speed, revise, settle
+from sse_screen.workflows.survey_budget import (
+    Grant,
+    ask,
+    budget_entry,
+    failed_core_hours,
+    measured_speed,
+    revise,
+    settle,
+)
 
 
 class RunsNotOverError(InfrastructureError):
@@ -189,12 +197,16 @@ class SurveyMaker(Maker):
             A decision when the tier does not start; its runs and their judgement otherwise.
         """
         if relaxed is None:
-            return Response(output=self._failed(material, 0, inputs))
+            failed = self._failed(material, 0, inputs, failed_core_hours(launchpad(get_settings()), inputs))
+            return Response(output=failed)
         crystal = RelaxationOutput.model_validate(relaxed)
         if not crystal.converged:
+            self._settle(material, 1, own_core_hours([crystal]))
             left = crystal.maximum_force_eV_per_A
             reason = f"not relaxed after {crystal.n_steps} steps: forces of {left:.2g} eV/Å are left"
-            return Response(output=self._decision(material, 0, "failed", reason, inputs))
+            hours = own_core_hours([crystal])
+            made = self._decision(material, 0, "failed", reason, inputs, core_hours=hours)
+            return Response(output=made)
         answer, estimate = self._ask(material, crystal, tier, core_hours)
         if not answer.granted:
             reason = (
@@ -202,7 +214,8 @@ class SurveyMaker(Maker):
                 f"{answer.left_core_hours or 0:.3g} left; "
                 f"{'others' if tier == 1 else 'better conductors'} came first"
             )
-            made = self._decision(material, tier - 1, "over_budget", reason, inputs)
+            hours = own_core_hours([crystal]) if tier == 1 else 0.0
+            made = self._decision(material, tier - 1, "over_budget", reason, inputs, core_hours=hours)
             return Response(output=made)
         return Response(
             output=None, detour=self._tier_flow(material, crystal, relaxed, tier, priority, inputs)
@@ -219,8 +232,8 @@ class SurveyMaker(Maker):
         if speed is None:
             return Grant(True, None), 0.0
         n_atoms = supercell_size(Structure.from_dict(crystal.structure), self.minimum_length_A)
-        estimate = tier_core_hours(self.tiers[tier - 1], n_atoms, speed)
-        return revise(database, self.survey, entry, estimate), estimate
+        estimate, relaxed = tier_core_hours(self.tiers[tier - 1], n_atoms, speed), own_core_hours([crystal])
+        return revise(database, self.survey, entry, relaxed + estimate, relaxed), estimate
 
     def _tier_flow(
         self,
@@ -282,11 +295,12 @@ class SurveyMaker(Maker):
         finished = [MolecularDynamicsOutput.model_validate(run) for run in runs if run is not None]
         if len(finished) < len(runs):
             self._check_over(uuids)
+        dynamics = own_core_hours(finished)
+        spent = dynamics + self._other_core_hours(relaxed, tier, uuids)
         if not finished:
-            return Response(output=self._failed(material, tier, uuids))
-        spent = sum(run.total_time_s for run in finished) / SECONDS_PER_HOUR
-        entry = budget_entry(material["material_id"], tier)
-        settle(worker().database, self.survey, entry, spent, atom_steps(finished))
+            return Response(output=self._failed(material, tier, uuids, spent))
+        own = [run for run in finished if run.reused_from is None]
+        self._settle(material, tier, spent, (dynamics, atom_steps(own)))
         found = _conductivities(finished)
         lost = _lost(len(runs) - len(finished), uuids)
         shared: dict[str, Any] = {
@@ -316,11 +330,31 @@ class SurveyMaker(Maker):
                 "the jobs before this one are not over yet; `sse-screen rerun` runs it again"
             )
 
-    def _failed(self, material: dict[str, Any], tier: int, uuids: list[str]) -> SurveyDecisionOutput:
+    def _other_core_hours(
+        self, relaxed: RelaxationOutput | dict[str, Any], tier: int, uuids: list[str]
+    ) -> float:
+        """Give what a tier has cost beside its finished runs: failed ones, and the relaxation before."""
+        failed = failed_core_hours(launchpad(get_settings()), uuids)
+        return failed + (own_core_hours([RelaxationOutput.model_validate(relaxed)]) if tier == 1 else 0.0)
+
+    def _settle(
+        self,
+        material: dict[str, Any],
+        tier: int,
+        core_hours: float,
+        dynamics: tuple[float, int] | None = None,
+    ) -> None:
+        entry = budget_entry(material["material_id"], tier)
+        settle(worker().database, self.survey, entry, core_hours, dynamics)
+
+    def _failed(
+        self, material: dict[str, Any], tier: int, uuids: list[str], core_hours: float
+    ) -> SurveyDecisionOutput:
         self._check_over(uuids)
+        self._settle(material, max(tier, 1), core_hours)
         why = failure_reason(launchpad(get_settings()), uuids)
         what = "relaxation" if tier == 0 else f"all runs of tier {tier}"
-        return self._decision(material, tier, "failed", f"{what}: {why}", uuids)
+        return self._decision(material, tier, "failed", f"{what}: {why}", uuids, core_hours=core_hours)
 
     def _decision(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fireworks import LaunchPad
 from pymongo import ReturnDocument
 from pymongo.database import Database
 
@@ -18,6 +19,7 @@ from sse_screen.screening.costs import SECONDS_PER_HOUR
 BUDGETS = "survey_budgets"
 _SPENT = "spent_core_hours"
 _ATOM_STEPS = "atom_steps"
+_DYNAMICS = "dynamics_core_hours"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,13 @@ def ask(database: Database[dict[str, Any]], survey: str, entry: str, core_hours:
     return Grant(taken is not None or entry in found.get("entries", {}), _left(found))
 
 
-def revise(database: Database[dict[str, Any]], survey: str, entry: str, core_hours: float) -> Grant:
+def revise(
+    database: Database[dict[str, Any]],
+    survey: str,
+    entry: str,
+    core_hours: float,
+    spent_core_hours: float = 0.0,
+) -> Grant:
     """Put a better estimate in place of one that was granted; without room for it, that is given back.
 
     Parameters
@@ -126,7 +134,9 @@ def revise(database: Database[dict[str, Any]], survey: str, entry: str, core_hou
     entry : str
         As in :func:`ask`.
     core_hours : float
-        Better estimate.
+        Better estimate, what is spent included.
+    spent_core_hours : float
+        What has been spent on it, which is not given back.
 
     Returns
     -------
@@ -147,7 +157,9 @@ def revise(database: Database[dict[str, Any]], survey: str, entry: str, core_hou
         return_document=ReturnDocument.AFTER,
     )
     if taken is None:
-        budgets.update_one(same, {"$set": {path: 0.0}, "$inc": {_SPENT: -before}})
+        budgets.update_one(
+            same, {"$set": {path: spent_core_hours}, "$inc": {_SPENT: spent_core_hours - before}}
+        )
     return Grant(taken is not None, _left(taken or budgets.find_one({"_id": survey}) or {}))
 
 
@@ -163,9 +175,15 @@ def _left(budget: dict[str, Any]) -> float | None:
 
 
 def settle(
-    database: Database[dict[str, Any]], survey: str, entry: str, core_hours: float, atom_steps: int
+    database: Database[dict[str, Any]],
+    survey: str,
+    entry: str,
+    core_hours: float,
+    dynamics: tuple[float, int] | None = None,
 ) -> None:
     """Replace the estimate of something by what it has cost; the survey learns its speed from it.
+
+    What was settled before with its dynamics, and is now taken over from that time, keeps what it cost then.
 
     Parameters
     ----------
@@ -177,18 +195,21 @@ def settle(
         As in :func:`ask`.
     core_hours : float
         Measured cost.
-    atom_steps : int
-        Atoms times integration steps that it was spent on.
+    dynamics : tuple of (float, int), optional
+        Core hours of the molecular dynamics in it, and atoms times integration steps that they were spent on;
+        None when it ended without.
     """
-    granted = (database[BUDGETS].find_one({"_id": survey}, {f"entries.{entry}": 1}) or {}).get("entries", {})
-    if entry not in granted:
+    found = database[BUDGETS].find_one({"_id": survey}) or {}
+    granted = found.get("entries", {}).get(entry)
+    settled = entry in found.get(_ATOM_STEPS, {})
+    if granted is None or (settled and core_hours <= granted):
         return
+    changes: dict[str, float] = {f"entries.{entry}": core_hours}
+    if dynamics is not None:
+        changes |= {f"{_DYNAMICS}.{entry}": dynamics[0], f"{_ATOM_STEPS}.{entry}": dynamics[1]}
     database[BUDGETS].update_one(
-        {"_id": survey, f"entries.{entry}": granted[entry]},  # whoever settles first, settles
-        {
-            "$set": {f"entries.{entry}": core_hours, f"{_ATOM_STEPS}.{entry}": atom_steps},
-            "$inc": {_SPENT: core_hours - granted[entry]},
-        },
+        {"_id": survey, f"entries.{entry}": granted},  # whoever settles first, settles
+        {"$set": changes, "$inc": {_SPENT: core_hours - granted}},
     )
 
 
@@ -211,5 +232,29 @@ def measured_speed(database: Database[dict[str, Any]], survey: str) -> float | N
     atom_steps = found.get(_ATOM_STEPS, {})
     if not sum(atom_steps.values()):
         return None
-    core_hours = sum(found["entries"][entry] for entry in atom_steps)
+    dynamics = found["entries"] | found.get(_DYNAMICS, {})  # budgets of earlier versions have no others
+    core_hours = sum(dynamics[entry] for entry in atom_steps)
     return float(1000 * SECONDS_PER_HOUR * core_hours / sum(atom_steps.values()))
+
+
+def failed_core_hours(launchpad: LaunchPad, uuids: list[str]) -> float:
+    """Give what the failed ones of some jobs have cost; they leave no output that says so.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        Where the jobs are.
+    uuids : list of str
+        jobflow's ids of the jobs.
+
+    Returns
+    -------
+    float
+        Core hours from the starts to the failures.
+    """
+    failed = launchpad.fireworks.find(
+        {"spec._tasks.job.uuid": {"$in": uuids}, "state": "FIZZLED"}, {"fw_id": 1}
+    )
+    fw_ids = [firework["fw_id"] for firework in failed]
+    launches = launchpad.launches.find({"fw_id": {"$in": fw_ids}, "state": "FIZZLED"}, {"runtime_secs": 1})
+    return sum(launch.get("runtime_secs") or 0.0 for launch in launches) / SECONDS_PER_HOUR

@@ -94,7 +94,7 @@ def plan_survey(campaign: Campaign, potential: PotentialIdentity, spaces: list[s
     survey = campaign.survey
     assert survey is not None  # the caller looked
     filters = survey.filters
-    charge_number = charge_of(filters.mobile_ion, survey.charge_number, "survey")
+    charge_number = charge_of(filters.mobile_ion, survey.charge_number)
     chosen = _chosen(survey, potential, campaign.seed)
     output = _output(campaign, potential, charge_number, chosen)
     maker = SurveyMaker(
@@ -115,7 +115,7 @@ def plan_survey(campaign: Campaign, potential: PotentialIdentity, spaces: list[s
     return PlannedSurvey(output, flows, granted)
 
 
-def charge_of(mobile_ion: str, given: int | None, label: str) -> int:
+def charge_of(mobile_ion: str, given: int | None) -> int:
     """Give the charge of a mobile ion.
 
     Parameters
@@ -124,8 +124,6 @@ def charge_of(mobile_ion: str, given: int | None, label: str) -> int:
         Element.
     given : int or None
         What the campaign says.
-    label : str
-        What a message is about.
 
     Returns
     -------
@@ -139,7 +137,7 @@ def charge_of(mobile_ion: str, given: int | None, label: str) -> int:
     """
     charge_number = MOBILE_ION_CHARGES.get(mobile_ion) if given is None else given
     if charge_number is None:
-        raise InputError(f"{label}: give charge_number, the charge of {mobile_ion}")
+        raise InputError(f"give charge_number, the charge of {mobile_ion}")
     return charge_number
 
 
@@ -178,7 +176,7 @@ def _chosen(survey: Survey, potential: PotentialIdentity, seed: int) -> _Chosen:
     counts = [
         _count("readable", len(candidates) + len(unreadable), len(unreadable)),
         *(FilterResult.model_validate(count.model_dump()) for count in report.counts),
-        *_counts(("potential", "supercell", "copies"), len(kept), unfit),
+        *_counts(("potential", "ordering", "supercell", "copies"), len(kept), unfit),
         _count("budget", len(prepared), len(too_dear)),
     ]
     return _Chosen(accepted, _crystals(candidates, accepted, rejections), counts)
@@ -205,8 +203,9 @@ def _prepared(
         name, test = candidate.name, "potential"
         try:
             check_covered(candidate.structure, potential, name)
-            test = "supercell"
+            test = "ordering"
             structure = _ordered(candidate, survey, seed)
+            test = "supercell"
             n_atoms = supercell_size(structure, survey.minimum_length_A)
             if n_atoms > survey.maximum_supercell_atoms:
                 limit = survey.maximum_supercell_atoms
@@ -226,7 +225,7 @@ def _prepared(
 def _ordered(candidate: Candidate, survey: Survey, seed: int) -> Structure:
     structure = candidate.structure
     if is_disordered(structure):
-        assert survey.order is not None  # the filters let no disordered crystal pass otherwise
+        assert survey.order is not None  # the survey lets no disordered crystal pass otherwise
         structure = order_structure(structure, survey.order, seed=seed, name=candidate.name)
     structure = structure.copy()
     structure.remove_oxidation_states()

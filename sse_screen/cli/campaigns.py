@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sse_screen.cli.printing import counted
 from sse_screen.exceptions import InputError
 
 _WATCH_S = 10.0
@@ -45,12 +46,14 @@ def submit(
             plan = plan_campaign(campaign)
         except InputError as error:
             raise InputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+    for warning in plan.potential.warnings:
+        console.print(f"warning: {warning}", markup=False)
     if plan.survey is not None:
         print_survey(plan.survey.output, console)
     if plan.development is not None:
         print_development(plan.development.estimate, console)
     if dry_run:
-        console.print(f"{plan.campaign.name}: {plan.n_jobs} jobs would be added; nothing was")
+        console.print(f"{plan.campaign.name}: {counted(plan.n_jobs, 'job')} would be added; nothing was")
         return
     settings = get_settings()
     check_free_space(settings)
@@ -60,7 +63,10 @@ def submit(
     if done.already_there:
         console.print(f"{done.campaign}: was submitted before ({done.n_jobs} jobs); nothing added")
     else:
-        console.print(f"{done.campaign}: added {done.n_workflows} workflows with {done.n_jobs} jobs")
+        console.print(
+            f"{done.campaign}: added {counted(done.n_workflows, 'workflow')} with "
+            f"{counted(done.n_jobs, 'job')}"
+        )
 
 
 def launch(
@@ -111,7 +117,7 @@ def launch(
         typer.echo("the time is over; the jobs go on at the next `sse-screen launch`", err=True)
         raise typer.Exit(_OUT_OF_TIME)
     if failed:
-        typer.echo(f"{failed} jobs failed: `sse-screen status` gives the reasons", err=True)
+        typer.echo(f"{counted(failed, 'job')} failed: `sse-screen status` gives the reasons", err=True)
         raise typer.Exit(1)
 
 

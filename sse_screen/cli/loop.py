@@ -33,6 +33,8 @@ def submit(
 
     console = Console(stderr=True)
     loop = load_loop(file)
+    for warning in check_loop(loop)[1].warnings:
+        console.print(f"warning: {warning}", markup=False)
     if dry_run:
         cell, teacher = check_loop(loop)
         protocol = loop.protocol

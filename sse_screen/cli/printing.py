@@ -16,6 +16,24 @@ _SENTENCE_WIDTH = 24
 _CELL_EXTRA = 3
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        One of them; more get an s.
+
+    Returns
+    -------
+    str
+        Such as ``1 job`` and ``2 jobs``.
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_rows(
     console: Console,
     title: str,

@@ -72,6 +72,12 @@ class Document(BaseModel):
         return cls.model_validate(content)
 
 
+class Specification(Document):
+    """Base of what people ask for: numbers that are not finite are refused."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 class BlobReference(Document):
     """A large array in the blob store, named by what it contains."""
 
@@ -91,6 +97,9 @@ class PotentialIdentity(Document):
     level_of_theory: str | None = Field(None, description="What it was trained on, such as PBE+U")
     elements: list[str] | None = Field(
         None, description="Elements it was trained on, alphabetical; null where the code itself tells"
+    )
+    warnings: list[str] = Field(
+        default_factory=list, description="What to know before using it, such as numbers without a source"
     )
 
 

@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import Document, Quantity
+from sse_screen.documents.base import Document, Quantity, Specification
 
 _PICOSECONDS: JsonDict = {"unit": "ps"}
 _NUMBER: JsonDict = {"unit": "1"}
 ExtensionAction = Literal["extended", "reached", "budget", "no_diffusion", "stopped", "failed"]
 
 
-class ExtensionRule(Document):
+class ExtensionRule(Specification):
     """Runs go on until the diffusivity is known well enough, or until they are as long as they may be."""
 
     relative_error: float = Field(

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, content_hash
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Specification, content_hash
 
+
+def _distinct(temperatures_K: list[float]) -> list[float]:
+    if len(set(temperatures_K)) < len(temperatures_K):
+        raise ValueError("a temperature is given twice; use replicas for more runs of one")
+    return temperatures_K
+
+
+_Temperature = Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]
+#: temperatures (K) that runs are asked for at, each once
+Temperatures = Annotated[list[_Temperature], Field(min_length=1), AfterValidator(_distinct)]
 Ensemble = Literal["nvt", "npt", "nve"]
 MEANING_VERSION = "1"
 
 
-class MolecularDynamicsProtocol(Document):
+class MolecularDynamicsProtocol(Specification):
     """How a run is made; together with structure, potential and seed it fixes the result."""
 
     ensemble: Ensemble = Field("nvt", description="Ensemble of the production part")

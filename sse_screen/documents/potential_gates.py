@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from sse_screen.documents.base import Document, PotentialIdentity, content_hash
+from sse_screen.documents.base import Document, PotentialIdentity, Specification, content_hash
 
 MEANING_VERSION = "1"
 
 
-class GateProtocol(Document):
+class GateProtocol(Specification):
     """How the gates are run and what they allow."""
 
     shortest_distance_A: float = Field(

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, content_hash
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Specification, content_hash
 
 
-class RelaxationProtocol(Document):
+class RelaxationProtocol(Specification):
     """How a structure is relaxed."""
 
     maximum_force_eV_per_A: float = Field(
@@ -42,6 +42,7 @@ class RelaxationOutput(Document):
     composition_spaces: list[str] = Field(
         default_factory=list, description="Composition spaces whose hull it was made for"
     )
+    warnings: list[str] = Field(default_factory=list, description="What to know before using it")
     potential_time_s: float = Field(description="In the potential", json_schema_extra={"unit": "s"})
     total_time_s: float = Field(description="Whole job", json_schema_extra={"unit": "s"})
     reused_from: str | None = Field(

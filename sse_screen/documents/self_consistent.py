@@ -6,7 +6,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Quantity, content_hash
+from sse_screen.documents.base import (
+    BlobReference,
+    Document,
+    PotentialIdentity,
+    Quantity,
+    Specification,
+    content_hash,
+)
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.training import ParityPoints, SetMetrics, TrainingProtocol
 from sse_screen.training.cleaning import CleaningRules
@@ -17,7 +24,7 @@ LoopVerdict = Literal["running", "stationary", "not_stationary"]
 TeacherVerdict = Literal["agrees", "disagrees", "unresolved"]
 
 
-class CommitteeProtocol(Document):
+class CommitteeProtocol(Specification):
     """Label only where several students disagree."""
 
     n_members: int = Field(4, ge=2, le=20, description="Students trained to different draws of the labels")
@@ -32,7 +39,7 @@ class CommitteeProtocol(Document):
     )
 
 
-class LoopProtocol(Document):
+class LoopProtocol(Specification):
     """How a student explores, what is labelled, and when it is good enough."""
 
     n_initial: int = Field(20, ge=2, description="Distorted cells labelled before the first fit")

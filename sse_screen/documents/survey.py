@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from sse_screen.documents.base import Document, PotentialIdentity, Quantity
-from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
+from sse_screen.documents.base import Document, PotentialIdentity, Quantity, Specification
+from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol, Temperatures
 
 _HOURS: JsonDict = {"unit": "h"}
 _CONDUCTIVITY: JsonDict = {"unit": "S/cm"}
@@ -19,7 +19,7 @@ Action = Literal["promoted", "stopped", "finished", "failed", "over_budget"]
 Certainty = Literal["measured", "likely", "possible"]
 
 
-class PromotionRule(Document):
+class PromotionRule(Specification):
     """What a crystal must show in a tier to go on to the next one."""
 
     minimum_conductivity_S_per_cm: float = Field(
@@ -35,12 +35,10 @@ class PromotionRule(Document):
     )
 
 
-class SurveyTier(Document):
+class SurveyTier(Specification):
     """One round of molecular dynamics of a survey."""
 
-    temperatures_K: list[Annotated[float, Field(gt=0, le=10000, allow_inf_nan=False)]] = Field(
-        min_length=1, description="Temperatures", json_schema_extra={"unit": "K"}
-    )
+    temperatures_K: Temperatures = Field(description="Temperatures", json_schema_extra={"unit": "K"})
     replicas: int = Field(
         1, ge=1, le=100, description="Runs a temperature, with different seeds", json_schema_extra=_NUMBER
     )
@@ -143,7 +141,12 @@ class SurveyDecisionOutput(Document):
     conductivities: list[TierConductivity] = Field(
         default_factory=list, description="What the tier found, descending temperatures"
     )
-    core_hours: float = Field(0.0, description="Spent in this tier", json_schema_extra=_HOURS)
+    core_hours: float = Field(
+        0.0,
+        description="Spent in this tier with failed runs, and in the first one with the relaxation; what was "
+        "taken over from other jobs costs nothing",
+        json_schema_extra=_HOURS,
+    )
     next_tier_core_hours: float | None = Field(
         None, description="Estimate of the next tier from the speed of this one", json_schema_extra=_HOURS
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, content_hash
+from sse_screen.documents.base import BlobReference, Document, PotentialIdentity, Specification, content_hash
 
 MEANING_VERSION = "2"
 
@@ -53,7 +53,7 @@ class LearningRateSchedule(Document):
     interval: int = Field(10, ge=1, description="Epochs between steps", json_schema_extra={"unit": "epoch"})
 
 
-class _AnyProtocol(Document):
+class _AnyProtocol(Specification):
     """What trainings share, whichever code trains."""
 
     maximum_epochs: int = Field(100, ge=1, le=100_000, description="Last epoch at the latest")
@@ -151,7 +151,7 @@ class EpochRecord(Document):
     )
 
 
-class SplitProtocol(Document):
+class SplitProtocol(Specification):
     """How labelled structures are divided: to learn from, to choose the epoch, to test on."""
 
     test_fraction: float = Field(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
+from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sse_screen.exceptions import InputError
@@ -34,7 +35,7 @@ _NEUTRAL_WITHIN = 1e-6
 class PairParameters(BaseModel):
     """Short-range part of one pair of elements, with its source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     species: tuple[str, str] = Field(description="The two elements")
     A_eV: float = Field(ge=0, description="Repulsion")
@@ -52,7 +53,7 @@ class BispectrumPart(BaseModel):
     of elements (Cusentino 2020, J. Phys. Chem. A 124, 5456).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     cutoff_A: float = Field(gt=1.0, le=8.0, description="Radius of the surroundings")
     two_j_max: int = Field(ge=2, le=10, description="Twice the largest angular momentum, even")
@@ -104,7 +105,7 @@ def n_components(two_j_max: int, n_elements: int) -> int:
 class ClassicalPotential(BaseModel):
     """Charges, pairs and, where there are any, linear two-body and many-body parts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9_.-]+$", description="Name in campaigns")
     description: str = Field("", description="For what it is made")
@@ -121,7 +122,9 @@ class ClassicalPotential(BaseModel):
     references: tuple[str, ...] = Field((), description="Publications")
 
     @model_validator(mode="after")
-    def _each_pair_once(self) -> Self:
+    def _elements_and_each_pair_once(self) -> Self:
+        if nonsense := sorted(set(self.charges) - set(chemical_symbols[1:])):
+            raise ValueError(f"charges: {', '.join(nonsense)} is no element; write symbols, such as Li")
         pairs = [tuple(sorted(pair.species)) for pair in self.pairs]
         doubled = sorted({"-".join(pair) for pair in pairs if pairs.count(pair) > 1})
         if doubled:

@@ -12,6 +12,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from sse_screen.exceptions import InputError
 from sse_screen.potentials.classical import ClassicalPotential
 from sse_screen.potentials.lammps_library import LammpsSystem
 
@@ -55,7 +56,7 @@ class ClassicalCalculator(Calculator):
         Raises
         ------
         InputError
-            A crystal that the potential cannot describe; LAMMPS not installed.
+            A crystal that the potential cannot describe, ions on one another; LAMMPS not installed.
         """
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         atoms = self.atoms
@@ -74,12 +75,23 @@ class ClassicalCalculator(Calculator):
             system.command("thermo_style custom step pe " + " ".join(_PRESSURES))
         system.command("run 0 post no")
         energy = system.potential_energy()
+        forces = system.gathered("f")
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise InputError(
+                f"potential {self.potential.name!r}: no finite energy or forces ({energy:g} eV): ions lie on "
+                f"one another (the nearest two are {_nearest_A(atoms):.3g} Å apart); check the crystal"
+            )
         xx, yy, zz, yz, xz, xy = (system.thermo(name) for name in _PRESSURES)
         pressure = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * 1e5 * units.Pascal
         turned = system.turned_back(system.turned_back(pressure).T)  # both indices
         self.results = {
             "energy": energy,
             "free_energy": energy,
-            "forces": system.gathered("f"),
+            "forces": forces,
             "stress": full_3x3_to_voigt_6_stress(-turned),
         }
+
+
+def _nearest_A(atoms: Atoms) -> float:
+    distances = atoms.get_all_distances(mic=True)  # type: ignore[no-untyped-call]
+    return float(distances[~np.eye(len(atoms), dtype=bool)].min())

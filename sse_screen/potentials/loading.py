@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -179,13 +180,17 @@ def choose_device(device: str | None) -> str:
     Raises
     ------
     InputError
-        A GPU that torch does not find.
+        No such kind of device, or a GPU that torch does not find.
     """
     import torch
 
-    if device in (None, "auto"):
+    if device is None or device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    assert device is not None  # told apart above
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", device)
+    if found is None:
+        raise InputError(f"device {device!r}: known are 'cpu', 'cuda', 'cuda:<n>' and 'auto'")
+    if device != "cpu" and not torch.cuda.is_available():
         raise InputError(f"device {device!r}: torch finds no GPU here; use 'cpu'")
+    if found[1] is not None and int(found[1]) >= torch.cuda.device_count():
+        raise InputError(f"device {device!r}: torch finds {torch.cuda.device_count()} GPUs here, from cuda:0")
     return device

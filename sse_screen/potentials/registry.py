@@ -11,7 +11,13 @@ from pathlib import Path
 
 from sse_screen.documents.base import PotentialIdentity
 from sse_screen.exceptions import InputError
-from sse_screen.potentials.classical import classical_names, classical_path, is_classical, load_classical
+from sse_screen.potentials.classical import (
+    ClassicalPotential,
+    classical_names,
+    classical_path,
+    is_classical,
+    load_classical,
+)
 from sse_screen.potentials.lammps_library import NOT_INSTALLED
 from sse_screen.potentials.mace_calculator import SUFFIX as MACE_SUFFIX
 from sse_screen.potentials.mace_calculator import mace_version
@@ -136,8 +142,16 @@ def _classical(name: str) -> PotentialFile:
         weights_sha256=potential.parameters_sha256,
         level_of_theory="classical, rigid ions",
         elements=sorted(potential.charges),
+        warnings=_warnings(potential),
     )
     return PotentialFile(path=classical_path(name), identity=identity)
+
+
+def _warnings(potential: ClassicalPotential) -> list[str]:
+    if not (unconfirmed := potential.unconfirmed):
+        return []
+    pairs = ", ".join(unconfirmed)
+    return [f"potential {potential.name!r}: the numbers of {pairs} were not confirmed in their source"]
 
 
 def resolve_potential(name: str) -> PotentialIdentity:

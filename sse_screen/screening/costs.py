@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput
+from sse_screen.documents.relaxation import RelaxationOutput
 from sse_screen.documents.survey import SurveyTier
 from sse_screen.exceptions import InputError
 
@@ -71,6 +72,22 @@ def relaxation_core_hours(n_atoms: int, ms_per_atom_and_step: float) -> float:
         Core hours.
     """
     return RELAXATION_EVALUATIONS * n_atoms * ms_per_atom_and_step / 1000 / SECONDS_PER_HOUR
+
+
+def own_core_hours(outputs: Sequence[MolecularDynamicsOutput | RelaxationOutput]) -> float:
+    """Add up what finished jobs have spent themselves.
+
+    Parameters
+    ----------
+    outputs : sequence of MolecularDynamicsOutput or RelaxationOutput
+        Any; results that were taken over from other jobs cost nothing.
+
+    Returns
+    -------
+    float
+        Core hours.
+    """
+    return sum(found.total_time_s for found in outputs if found.reused_from is None) / SECONDS_PER_HOUR
 
 
 def atom_steps(runs: Sequence[MolecularDynamicsOutput]) -> int:

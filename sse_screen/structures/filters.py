@@ -38,7 +38,7 @@ class Candidate:
 class FilterSettings(BaseModel):
     """What a crystal must have to be calculated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     mobile_ion: str = Field(default="Li", description="Element that is to move.")
     minimum_mobile_fraction: float = Field(
@@ -106,7 +106,7 @@ def _sane(candidate: Candidate, settings: FilterSettings) -> str | None:
 def _ordered(candidate: Candidate, settings: FilterSettings) -> str | None:
     if settings.allow_disorder or not is_disordered(candidate.structure):
         return None
-    return "has partly occupied sites; order it first, or allow disorder"
+    return "has partly occupied sites; order it first, or give a survey order: ewald or order: random"
 
 
 def _mobile_ion(candidate: Candidate, settings: FilterSettings) -> str | None:

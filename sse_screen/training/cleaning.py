@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 from sse_screen.exceptions import InputError
 from sse_screen.training.datasets import composition_of
 from sse_screen.training.labelled import LabelledStructure
@@ -29,7 +29,7 @@ _BOND_TOLERANCE = 1.2
 _SMALLEST_RANGE = 1e-6
 
 
-class CleaningRules(Document):
+class CleaningRules(Specification):
     """When a labelled structure is rejected; the defaults are those of Marcolongo 2019."""
 
     minimum_distance_A: float = Field(

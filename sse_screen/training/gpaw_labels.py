@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 from sse_screen.documents.label import Label
 from sse_screen.exceptions import InputError
 from sse_screen.training.labelled import LevelOfTheory
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FUNCTIONALS = {"PBE": "PBE", "SCAN": "SCAN", "r2SCAN": "MGGA_X_R2SCAN+MGGA_C_R2SCAN"}
 
 
-class GpawSettings(Document):
+class GpawSettings(Specification):
     """How GPAW labels; all but the last field are the level of theory."""
 
     functional: Literal["PBE", "SCAN", "r2SCAN"] = Field("PBE", description="Exchange and correlation")

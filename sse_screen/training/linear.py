@@ -18,7 +18,7 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 from sse_screen.potentials.classical import (
     BispectrumPart,
     ClassicalPotential,
@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float64]
 _LONG_RANGE = "ewald 1e-7"
 
 
-class RadialProtocol(Document):
+class RadialProtocol(Specification):
     """Two-body part of a linear potential."""
 
     cutoff_A: float = Field(
@@ -56,7 +56,7 @@ class RadialProtocol(Document):
         return n_functions(self.cutoff_A, self.spacing_A)
 
 
-class LinearProtocol(Document):
+class LinearProtocol(Specification):
     """How a linear potential is fitted; with the labels it fixes the result."""
 
     charges: dict[str, float] = Field(description="Fixed charge of every element in units of e; may be 0")

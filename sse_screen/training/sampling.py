@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 from sse_screen.documents.label import UnlabelledStructure
 from sse_screen.exceptions import InputError
 from sse_screen.structures.distortions import random_strain, rattle
@@ -42,7 +42,7 @@ FloatArray = NDArray[np.float64]
 _FEATURE_BATCH = 16
 
 
-class SamplingProtocol(Document):
+class SamplingProtocol(Specification):
     """How structures to be labelled are taken from a run; the defaults are those of Deng 2025."""
 
     method: Literal["random", "equidistant", "farthest_point"] = Field(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from sse_screen.documents.base import Document, PotentialIdentity
+from sse_screen.documents.base import PotentialIdentity, Specification
 from sse_screen.documents.training import TrainingProtocol
 from sse_screen.potentials.registry import find_potential
 from sse_screen.training.linear import LinearProtocol, design_rows, fit_committee, fit_linear_potential
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sse_screen.training.labelled import LabelledStructure
 
 
-class LinearStudent(Document):
+class LinearStudent(Specification):
     """A linear potential; when it broke, it is fitted with a larger penalty."""
 
     kind: Literal["linear"] = "linear"
@@ -64,7 +64,7 @@ class LinearStudent(Document):
         return [potential.canonical_bytes for potential in potentials]
 
 
-class FineTunedStudent(Document):
+class FineTunedStudent(Specification):
     """A fine-tuned CHGNet; when it broke, it is trained with a batch twice as large."""
 
     kind: Literal["fine_tuned"] = "fine_tuned"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from sse_screen.documents.base import Document
+from sse_screen.documents.base import Specification
 from sse_screen.documents.label import Label
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory
 from sse_screen.training.labelling import LabellingError, UnconvergedError
@@ -30,7 +30,7 @@ _FUNCTIONALS = {"GGA": "PBE", "PBE": "PBE", "SCAN": "SCAN", "R2SCAN": "r2SCAN"}
 _LEVEL_PARAMETERS = ("EDIFF", "ISMEAR", "ISPIN", "LASPH", "LREAL", "PREC", "SIGMA")
 
 
-class VaspSettings(Document):
+class VaspSettings(Specification):
     """How VASP labels; the defaults are those of Deng 2025."""
 
     functional: Literal["PBE", "SCAN", "r2SCAN"] = Field("SCAN", description="Exchange and correlation")

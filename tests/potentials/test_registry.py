@@ -46,6 +46,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 def test_unknown_variant_and_missing_device_are_refused():
     with pytest.raises(InputError, match="variant 'quick'"):
         load_calculator("chgnet", variant="quick")
+    with pytest.raises(InputError, match="device 'gpu': known are 'cpu', 'cuda'"):
+        load_calculator("chgnet", device="gpu")
     import torch
 
     if not torch.cuda.is_available():

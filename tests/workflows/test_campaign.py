@@ -57,6 +57,13 @@ def refused(tmp_path, content):
             ["no mobile ion Na", "Cl, Li, P, S"],
         ),
         ({"materials": [{"prototype": "lgps"}, {"prototype": "lgps"}]}, ["lgps is named twice"]),
+        *(
+            (
+                {"molecular_dynamics": {"temperatures_K": [900], "protocol": {name: float("inf")}}},
+                [f"molecular_dynamics.protocol.{name}", "finite", "inf"],
+            )
+            for name in ("production_ps", "equilibration_ps", "frame_interval_fs")
+        ),
         ({"molecular_dynamics": {"temperatures_K": [900, -5]}}, ["temperatures_K.1", "greater than 0", "-5"]),
         ({"molecular_dynamics": {"temperatures_K": []}}, ["temperatures_K", "at least 1"]),
         (
