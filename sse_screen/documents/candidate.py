@@ -24,7 +24,9 @@ class CandidateStep(Document):
     tier: int = Field(description="Tier that was judged; 0 for the relaxation", json_schema_extra=_NUMBER)
     action: Action = Field(description="What was decided")
     reason: str = Field(description="Why, with the numbers and the limit")
-    core_hours: float = Field(description="Spent in this tier", json_schema_extra=_HOURS)
+    core_hours: float = Field(
+        description="Spent in this tier, relaxation and failed runs too", json_schema_extra=_HOURS
+    )
     conductivities: list[TierConductivity] = Field(description="What the tier found")
 
 
@@ -35,7 +37,7 @@ class CandidateDoc(DerivedDocument):
     """
 
     collection: ClassVar[str] = "candidate"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = ("survey", "material_name")
 
     survey: str = Field(description="Name of the campaign")
