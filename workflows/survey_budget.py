@@ -257,4 +257,4 @@ def failed_core_hours(launchpad: LaunchPad, uuids: list[str]) -> float:
     )
     fw_ids = [firework["fw_id"] for firework in failed]
     launches = launchpad.launches.find({"fw_id": {"$in": fw_ids}, "state": "FIZZLED"}, {"runtime_secs": 1})
-    return sum(launch.get("runtime_secs") or 0.0 for launch in launches) / SECONDS_PER_HOUR
+    return float(sum(launch.get("runtime_secs") or 0.0 for launch in launches) / SECONDS_PER_HOUR)

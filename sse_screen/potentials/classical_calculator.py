@@ -93,5 +93,5 @@ class ClassicalCalculator(Calculator):
 
 
 def _nearest_A(atoms: Atoms) -> float:
-    distances = atoms.get_all_distances(mic=True)  # type: ignore[no-untyped-call]
+    distances = atoms.get_all_distances(mic=True)
     return float(distances[~np.eye(len(atoms), dtype=bool)].min())
