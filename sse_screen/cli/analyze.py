@@ -54,9 +54,9 @@ def analyze(
         bool, typer.Option(help="The files are consecutive segments of one run, not replicas.")
     ] = False,
     skip_ps: Annotated[
-        float, typer.Option(help="Equilibration at the start of every file to leave out.")
+        float, typer.Option(help="Equilibration at the start of every file to leave out.", min=0.0)
     ] = 0.0,
-    stride: Annotated[int, typer.Option(help="Read every n-th frame only.")] = 1,
+    stride: Annotated[int, typer.Option(help="Read every n-th frame only.", min=1)] = 1,
     hop_distance_a: Annotated[
         float | None,
         typer.Option("--hop-distance-A", help="Distance between sites; from the displacements if not given."),

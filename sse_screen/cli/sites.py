@@ -40,7 +40,7 @@ _StepsPerFrame = Annotated[
 _Format = Annotated[str | None, typer.Option(help="Format, where the name does not say it.")]
 _TypeMap = Annotated[str | None, typer.Option(help="Elements of LAMMPS types: 1=Li,2=S.")]
 _Skip = Annotated[float, typer.Option(help="Equilibration at the start of every file to leave out.", min=0.0)]
-_Stride = Annotated[int, typer.Option(help="Read every n-th frame only.")]
+_Stride = Annotated[int, typer.Option(help="Read every n-th frame only.", min=1)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 _Figures = Annotated[Path | None, typer.Option(help="Write the figures into this folder.")]
 
@@ -132,7 +132,11 @@ def structure(
     files: _Files,
     temperature_k: _Temperature,
     maximum_radius_a: Annotated[
-        float, typer.Option("--maximum-radius-A", help="Range of the distributions.")
+        float,
+        typer.Option(
+            "--maximum-radius-A",
+            help="Range of the distributions: up to 30 Å, or half the longest cell vector if more.",
+        ),
     ] = 8.0,
     resolution_thz: Annotated[
         float, typer.Option("--resolution-THz", help="Of the spectrum.", min=0.0)

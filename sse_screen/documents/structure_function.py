@@ -29,6 +29,8 @@ from sse_screen.transport.structure_functions import (
 MINIMUM_FRAMES = 20
 #: fewer frames of a replica give no spectrum
 MINIMUM_SPECTRUM_FRAMES = 4
+# Å; larger only in cells of twice this length
+_LARGEST_RADIUS_A = 30.0
 _NUMBER: JsonDict = {"unit": "1"}
 _ANGSTROM: JsonDict = {"unit": "angstrom"}
 _MODES: JsonDict = {"unit": "1/THz"}
@@ -137,7 +139,7 @@ class StructureFunctions(Document):
         Raises
         ------
         InputError
-            If the trajectories hold different atoms.
+            If the trajectories hold different atoms, or the radius is far beyond the cell.
         """
         species = trajectories[0].species
         if any(part.species != species for part in trajectories):
@@ -147,6 +149,7 @@ class StructureFunctions(Document):
         stride = max(1, -(-n_frames // maximum_frames))
         positions = np.concatenate([part.positions[::stride] for part in trajectories])
         cells = np.concatenate([part.cells[::stride] for part in trajectories])
+        _check_radius(maximum_radius_A, cells)
         pairs = []
         for first, second in combinations_with_replacement(sorted(set(species)), 2):
             pairs += _distributions(positions, cells, species, (first, second), maximum_radius_A, bin_width_A)
@@ -258,6 +261,17 @@ def _why_no_spectrum(trajectories: Sequence[Trajectory]) -> str | None:
     if not any(np.any(part.velocities) for part in trajectories):
         return "no spectrum: all velocities are zero"
     return None
+
+
+def _check_radius(radius_A: float, cells: np.ndarray) -> None:
+    """Refuse a range whose pairs, which grow as its cube, would take hours and only repeat the cell."""
+    longest_A = float(np.linalg.norm(cells, axis=-1).max())
+    limit_A = max(_LARGEST_RADIUS_A, longest_A / 2)
+    if radius_A > limit_A:
+        raise InputError(
+            f"maximum radius {radius_A:g} Å: at most {limit_A:g} Å for this cell ({_LARGEST_RADIUS_A:g} Å, "
+            "or half the longest cell vector if more)"
+        )
 
 
 def _distributions(

@@ -73,6 +73,29 @@ def test_a_time_step_besides_the_times_in_the_file_is_a_warning_or_refused(runs)
         invoke("analyze", runs[600], *options, 3)
 
 
+def test_a_negative_equilibration_or_a_stride_of_nothing_is_refused(runs):
+    for option, value in (("--skip-ps", -2), ("--stride", 0)):
+        result = invoke("analyze", runs[600], "--mobile-ion", "Li", option, value)
+        assert result.exit_code == 2
+        assert option in result.output
+    for option, value in (("--time-step-fs", -1), ("--steps-per-frame", 0)):
+        with pytest.raises(InputError, match=r"is not positive|give 1 or more"):
+            invoke("analyze", runs[600], "--mobile-ion", "Li", option, value)
+
+
+@pytest.mark.parametrize("command", ["analyze", "sites", "structure"])
+def test_one_step_per_frame_that_was_assumed_is_a_warning(runs, tmp_path, command):
+    whole = Trajectory.load(runs[600])
+    path = tmp_path / "foreign.npz"
+    np.savez(path, positions=whole.positions, cell=whole.cells[0], species=whole.species)
+    arguments = [command, path, "--temperature-K", 600, "--time-step-fs", 2]
+    arguments += [] if command == "structure" else ["--mobile-ion", "Li"]
+    warning = "no --steps-per-frame given: one step per frame was assumed"
+    assert warning in " ".join(invoke(*arguments).stdout.split())
+    assert warning in invoke(*arguments, "--json").stdout
+    assert warning not in invoke(*arguments, "--steps-per-frame", 50, "--json").stdout
+
+
 def test_a_haven_ratio_that_is_not_resolved_is_an_interval_alone(runs):
     arguments = ("analyze", runs[600], "--mobile-ion", "Li", "--temperature-K", 600)
     ratio = json.loads(invoke(*arguments, "--json").stdout)["haven_ratio"]

@@ -88,6 +88,8 @@ def test_structure_functions(run, tmp_path):
     }  # fmt: skip
     with pytest.raises(InputError, match="-1 is not a temperature"):
         invoke("structure", run / "run.npz", "--temperature-K", -1)
+    with pytest.raises(InputError, match="maximum radius 500 Å: at most 30 Å for this cell"):
+        invoke("structure", run / "run.npz", "--temperature-K", 600, "--maximum-radius-A", 500)
     table = invoke("structure", run / "run.npz", "--temperature-K", 600, "--maximum-radius-A", 4)
     assert "Coordination" in table.stdout
     assert "mean frequency" in table.stdout

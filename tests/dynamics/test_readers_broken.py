@@ -26,6 +26,13 @@ def test_an_archive_cut_anywhere_is_one_clear_error(archive, share):
         read_trajectory(archive)
 
 
+def test_junk_is_no_trajectory_archive(archive):
+    archive.write_bytes(b"not numpy's" * 40)
+    with pytest.raises(ReaderError, match="it is no trajectory archive") as caught:
+        read_trajectory(archive)
+    assert "pickle" not in str(caught.value)
+
+
 def test_an_archive_with_a_flipped_byte_is_one_clear_error(archive):
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 0xFF

@@ -18,6 +18,7 @@ from sse_screen.dynamics.readers.frames import (
     broken_off,
     numbers,
     open_text,
+    steps_between_frames,
     take_lines,
     time_step,
 )
@@ -38,9 +39,9 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     ReaderError
         If a frame is broken, has no Lattice, or no time step was given.
     """
-    step_fs = time_step(options, path) * (options.steps_per_frame or 1)
+    notes: list[str] = []
+    step_fs = time_step(options, path) * steps_between_frames(options, path, None, notes)
     with open_text(path) as file:
-        notes: list[str] = []
         frames = _frames(file, path, options, notes)
         return assemble(frames, path, step_fs, bool(options.unwrapped), options, notes)
 

@@ -157,8 +157,13 @@ def time_step(
 
 
 def steps_between_frames(options: ReadOptions, path: Path, recorded: float | None, notes: list[str]) -> float:
-    """Return the steps between frames: the given ones, else the recorded ones, else 1; `notes` as above."""
+    """Return the steps between frames: the given ones, else the recorded ones, else 1; `notes` as above.
+
+    That 1 was assumed is noted too: diffusivities are inversely proportional to the time between frames.
+    """
     if options.steps_per_frame is None:
+        if not recorded:
+            notes.append(f"{path.name}: no --steps-per-frame given: one step per frame was assumed")
         return recorded or 1
     if recorded is not None and _differ(options.steps_per_frame, recorded):
         notes.append(

@@ -1,5 +1,6 @@
 """The platform's own archives, and npz files of other programs."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,13 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
-from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions, time_step, with_own_times
+from sse_screen.dynamics.readers.frames import (
+    ReaderError,
+    ReadOptions,
+    steps_between_frames,
+    time_step,
+    with_own_times,
+)
 from sse_screen.dynamics.trajectory import Trajectory
 
 _NAMES = {
@@ -26,8 +33,13 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
     Raises
     ------
     ReaderError
-        If an array is missing, there are neither times nor a time step, or these contradict one another.
+        If it is no archive, an array is missing, there are neither times nor a time step, or these contradict
+        one another.
     """
+    if not zipfile.is_zipfile(path):
+        raise ReaderError(
+            f"{path}: not a readable npz file: it is no trajectory archive, or one that is cut short"
+        )
     with np.load(path, allow_pickle=False) as archive:
         if "format" in archive.files:
             return _chosen(with_own_times(Trajectory.load(path), path, options), options)
@@ -46,10 +58,11 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         chemical_symbols[int(label)] if np.issubdtype(labels.dtype, np.number) else str(label)
         for label in labels
     )
+    notes: list[str] = []
     if "times_ps" in extra:
         times = extra["times_ps"]
     else:
-        step_fs = time_step(options, path) * (options.steps_per_frame or 1)
+        step_fs = time_step(options, path) * steps_between_frames(options, path, None, notes)
         times = np.arange(len(positions)) * step_fs / 1000
     trajectory = Trajectory(
         positions=positions,
@@ -59,6 +72,7 @@ def read(path: Path, options: ReadOptions) -> Trajectory:
         unwrapped=bool(options.unwrapped),
         velocities=_velocities(extra, species),
         potential_energies_eV=extra.get("energy"),
+        notes=tuple(notes),
     )
     if "times_ps" in extra:
         trajectory = with_own_times(trajectory, path, options)

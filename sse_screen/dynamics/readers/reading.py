@@ -92,6 +92,8 @@ def read_trajectory(
         )
     if options.time_step_fs is not None and not options.time_step_fs > 0:
         raise ReaderError(f"time step {options.time_step_fs} fs is not positive")
+    if options.steps_per_frame is not None and options.steps_per_frame < 1:
+        raise ReaderError(f"{options.steps_per_frame} steps per frame: give 1 or more (--steps-per-frame)")
     chosen = format or guess_format(path)
     if chosen not in FORMATS:
         raise ReaderError(f"format {chosen!r} is not one of {', '.join(FORMATS)}")

@@ -35,9 +35,9 @@ def read_xdatcar(path: Path, options: ReadOptions) -> Trajectory:
     ReaderError
         If a frame is broken or no time step was given.
     """
-    step_fs = time_step(options, path) * (options.steps_per_frame or 1)
+    notes: list[str] = []
+    step_fs = time_step(options, path) * steps_between_frames(options, path, None, notes)
     with open_text(path) as file:
-        notes: list[str] = []
         frames = _xdatcar_frames(file, path, options, notes)
         return assemble(frames, path, step_fs, False, options, notes)
 

@@ -84,6 +84,7 @@ def test_extended_xyz(tmp_path, zipped):
         path = Path(str(path) + ".gz")
         path.write_bytes(gzip.compress((tmp_path / "run.extxyz").read_bytes()))
     read = read_trajectory(path, options=ReadOptions(time_step_fs=10))
+    assert read.notes == (f"{path.name}: no --steps-per-frame given: one step per frame was assumed",)
     same_as(frames(), read)
     np.testing.assert_allclose(read.potential_energies_eV, [-10, -11, -12, -13, -14])
     assert read.time_step_ps == pytest.approx(0.01)
@@ -92,7 +93,9 @@ def test_extended_xyz(tmp_path, zipped):
 def test_xdatcar_with_a_cell_per_frame_and_one_cell(tmp_path):
     path = tmp_path / "XDATCAR"
     ase.io.write(path, frames(), format="vasp-xdatcar")
+    assert read_trajectory(path, options=ReadOptions(time_step_fs=2, steps_per_frame=50)).notes == ()
     read = read_trajectory(path, options=ReadOptions(time_step_fs=2))
+    assert read.notes == ("XDATCAR: no --steps-per-frame given: one step per frame was assumed",)
     fixed = [Atoms(SYMBOLS, atoms.get_scaled_positions(), cell=CELL) for atoms in frames()]
     scaled = np.array([atoms.get_scaled_positions() for atoms in frames()])
     got = np.einsum("tax,txy->tay", read.positions, np.linalg.inv(read.cells))
