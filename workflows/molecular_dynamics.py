@@ -104,9 +104,9 @@ class MolecularDynamicsMaker(Maker):
 
         def judged_key(shorter: MolecularDynamicsProtocol) -> str | None:
             """Give the key that a shorter run must have because this one ends when its framework fails."""
-            return (
-                molecular_dynamics_key(*start[:2], shorter, temperature_K, seed) if self.stop_early else None
-            )
+            if watched_ion is None:
+                return None
+            return molecular_dynamics_key(*start[:2], shorter, temperature_K, seed, watched_ion=watched_ion)
 
         def compute(folder: Path) -> MolecularDynamicsOutput:
             """Run in the folder and upload the trajectory."""
