@@ -31,7 +31,7 @@ from sse_screen.dynamics.molecular_dynamics import DynamicsError
 from sse_screen.exceptions import SseScreenError
 from sse_screen.structures.distortions import random_strain, rattle
 from sse_screen.structures.identity import structure_hash
-from sse_screen.training.exploration import agree, compare_with_teacher
+from sse_screen.training.exploration import compare_diffusivities
 from sse_screen.training.students import Student
 from sse_screen.workflows.labelling import LabelMaker, store_batch
 from sse_screen.workflows.loop_registration import frames_to_test_on, loop_potential
@@ -190,7 +190,7 @@ class SelfConsistentLoopMaker(Maker):
         state = LoopState.model_validate(state)
         batch = None if labels is None else LabelBatchOutput.model_validate(labels)
         exploration = None if found is None else Exploration.model_validate(found)
-        step = step_of(state, batch, exploration)
+        step = step_of(state, batch, exploration, self.protocol)
         following = state_after(state, batch, exploration, self.protocol)
         following = following.model_copy(update={"history": [*state.history, step]}).with_key()
         if exploration is not None and exploration.broke and following.refits > self.protocol.maximum_refits:
@@ -244,6 +244,8 @@ class SelfConsistentLoopMaker(Maker):
                 "committee": self._n_members,
                 "refits": state.refits,
                 "seed": state.seed,
+                # linear students hold nothing out, and keep their keys
+                **({"held_out": "runs"} if self.student.kind == "fine_tuned" else {}),
             }
         )
 
@@ -364,8 +366,8 @@ class SelfConsistentLoopMaker(Maker):
         """
         state = LoopState.model_validate(state)
         measured = [diffusivity_of(state, output) for output in outputs]
-        earlier = {d.temperature_K: d.diffusivity for d in state.diffusivities if d.loop == state.loop - 1}
-        stationary = bool(earlier) and all(agree(earlier[d.temperature_K], d.diffusivity) for d in measured)
+        earlier = [found for found in state.diffusivities if found.loop == state.loop - 1]
+        stationary = bool(earlier) and compare_diffusivities(measured, earlier) == "agrees"
         last = state.loop == self.protocol.maximum_loops
         verdict = "stationary" if stationary else "not_stationary" if last else "running"
         truths = [diffusivity_of(state, output) for output in teacher_outputs or []]
@@ -373,7 +375,7 @@ class SelfConsistentLoopMaker(Maker):
         changes: dict[str, Any] = {
             "diffusivities": [*state.diffusivities, *measured],
             "teacher_diffusivities": truths,
-            "teacher_verdict": compare_with_teacher(measured, truths) if truths else None,
+            "teacher_verdict": compare_diffusivities(measured, truths) if truths else None,
             "verdict": verdict,
         }
         if verdict != "running":

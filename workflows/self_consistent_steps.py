@@ -114,7 +114,9 @@ def labelled(blobs: Sequence[BlobReference]) -> list[LabelledStructure]:
     return [found[name] for name in sorted(found)]
 
 
-def step_of(state: LoopState, batch: LabelBatchOutput | None, found: Exploration | None) -> LoopStep:
+def step_of(
+    state: LoopState, batch: LabelBatchOutput | None, found: Exploration | None, protocol: LoopProtocol
+) -> LoopStep:
     """Write the line of the history: how good the student was on what it had not seen.
 
     Parameters
@@ -125,6 +127,8 @@ def step_of(state: LoopState, batch: LabelBatchOutput | None, found: Exploration
         New labels.
     found : Exploration or None
         The run that they are from.
+    protocol : LoopProtocol
+        Limits.
 
     Returns
     -------
@@ -139,11 +143,17 @@ def step_of(state: LoopState, batch: LabelBatchOutput | None, found: Exploration
         temperature_K=None if found is None else found.temperature_K,
         refits=state.refits,
         broke=None if found is None else found.broke,
+        left_uncertain=found is not None and bool(found.uncertain) and not _goes_on(state, protocol),
         n_new_labels=0 if batch is None else len(batch.labels),
         force_error_eV_per_A=error,
         largest_deviation_eV_per_A=None if found is None else found.largest_deviation_eV_per_A,
         potential_sha256=None if state.student is None else state.student.potential.weights_sha256,
     )
+
+
+def _goes_on(state: LoopState, protocol: LoopProtocol) -> bool:
+    """Tell whether an on-the-fly run that was ended again is taken up once more."""
+    return state.interruptions + 1 < protocol.frames_per_step
 
 
 def _force_error(calculator: Calculator, structures: Sequence[LabelledStructure]) -> float:
@@ -180,7 +190,7 @@ def state_after(
         return state.model_copy(update=changes)
     if found.broke:
         changes |= {"refits": state.refits + 1, "start": None}
-    elif found.uncertain and state.interruptions + 1 < protocol.frames_per_step:
+    elif found.uncertain and _goes_on(state, protocol):
         changes |= {"start": found.last_certain, "interruptions": state.interruptions + 1}
     else:
         changes |= {"position": state.position + 1, "refits": 0, "interruptions": 0, "start": None}

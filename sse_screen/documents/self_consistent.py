@@ -153,6 +153,11 @@ class LoopStep(Document):
     temperature_K: float | None = Field(None, json_schema_extra={"unit": "K"})
     refits: int = Field(0, description="Refits at this temperature so far")
     broke: str | None = Field(None, description="Why the student failed; none when it did not")
+    left_uncertain: bool = Field(
+        False,
+        description="The committee still disagreed when an on-the-fly run had spent frames_per_step labels: "
+        "the loop went on to the next temperature before the run had its length",
+    )
     n_new_labels: int = Field(description="Labels added", json_schema_extra={"unit": "1"})
     force_error_eV_per_A: float | None = Field(
         None,

@@ -25,7 +25,7 @@ class SelfConsistentLoopDoc(DerivedDocument):
     """A self-consistent training loop: its steps, its labels, its diffusivities beside the teacher's."""
 
     collection: ClassVar[str] = "self_consistent_loop"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = ("loop_id",)
 
     loop_id: str = Field(description="Hash of crystal, protocol, student, teacher and seed")

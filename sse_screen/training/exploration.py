@@ -99,16 +99,16 @@ def agree(first: Quantity, second: Quantity) -> bool:
     return bool(abs(logs[0] - logs[1]) <= np.hypot(*widths))
 
 
-def compare_with_teacher(
-    student: Sequence[LoopDiffusivity], teacher: Sequence[LoopDiffusivity]
+def compare_diffusivities(
+    student: Sequence[LoopDiffusivity], reference: Sequence[LoopDiffusivity]
 ) -> TeacherVerdict:
-    """Judge whether a student diffuses like its teacher.
+    """Judge whether a student diffuses like its teacher, or like the student of the loop before.
 
     Parameters
     ----------
     student : sequence of LoopDiffusivity
         One a temperature.
-    teacher : sequence of LoopDiffusivity
+    reference : sequence of LoopDiffusivity
         At the same temperatures, by runs of the same kind.
 
     Returns
@@ -117,7 +117,7 @@ def compare_with_teacher(
         disagrees: at one temperature both are diffusive and differ by more than their joint interval;
         unresolved: none differs, but not all are diffusive, so that their intervals may not hold.
     """
-    truths = {found.temperature_K: found.diffusivity for found in teacher}
+    truths = {found.temperature_K: found.diffusivity for found in reference}
     pairs = [(found.diffusivity, truths[found.temperature_K]) for found in student]
     resolved = [pair for pair in pairs if all(quantity.verdict == "diffusive" for quantity in pair)]
     if not all(agree(*pair) for pair in resolved):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from sse_screen.exceptions import InputError
@@ -98,8 +99,9 @@ def read_extended_xyz(path: Path, level_of_theory: LevelOfTheory | None = None) 
     Raises
     ------
     InputError
-        If the file cannot be read, a frame lacks cell, energy or forces, its level of theory is not known, or
-        its numbers are not those that its hash says.
+        If the file cannot be read, a frame lacks cell, energy or forces, has a number that is not finite or
+        is no label for another reason, its level of theory is not known, or its numbers are not those that
+        its hash says.
     """
     from ase.io import read
 
@@ -174,6 +176,7 @@ def _labelled(
             f"{where}: no {missing}; name them energy and forces in the file (other programs' prefixes, such "
             "as REF_, must go)"
         )
+    _check_finite(atoms, results, where)
     stress = atoms.get_stress(voigt=False) if "stress" in results else None
     labelled = LabelledStructure(
         species=tuple(atoms.symbols),
@@ -198,6 +201,16 @@ def _labelled(
     notes[note] = notes.get(note, 0) + 1
     object.__setattr__(labelled, "parent_configuration", composition_of(labelled))
     return labelled
+
+
+def _check_finite(atoms: Atoms, results: Mapping[str, Any], where: str) -> None:
+    """Refuse numbers that are none, before ASE compares them: it takes a NaN for a changed crystal."""
+    given = {"positions": atoms.positions, "Lattice": atoms.cell.array, **results}
+    for name, values in given.items():
+        if not np.all(np.isfinite(values)):
+            raise InputError(
+                f"{where}: {name} is not finite; the calculation failed there: take the frame out"
+            )
 
 
 def _level(atoms: Atoms, where: str, level: LevelOfTheory | None) -> LevelOfTheory:

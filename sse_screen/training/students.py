@@ -11,12 +11,14 @@ from pydantic import Field
 from sse_screen.documents.base import PotentialIdentity, Specification
 from sse_screen.documents.training import TrainingProtocol
 from sse_screen.potentials.registry import find_potential
+from sse_screen.training.datasets import Dataset, SplitBy, run_of, split_dataset
 from sse_screen.training.linear import LinearProtocol, design_rows, fit_committee, fit_linear_potential
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sse_screen.training.labelled import LabelledStructure
+    from sse_screen.training.sets import TrainingSets
 
 
 class LinearStudent(Specification):
@@ -71,7 +73,7 @@ class FineTunedStudent(Specification):
     parent: str = Field("chgnet", description="Name or path of the CHGNet to begin with")
     protocol: TrainingProtocol = TrainingProtocol()
     held_out_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share of the labels that chooses the epoch"
+        0.2, gt=0, lt=1, description="Share of the labels, in whole runs, that chooses the epoch"
     )
 
     @property
@@ -92,7 +94,8 @@ class FineTunedStudent(Specification):
         Parameters
         ----------
         structures : sequence of LabelledStructure
-            What to learn; each is a configuration of its own.
+            What to learn. Frames of a run are kept together, so that none chooses the epoch for frames a few
+            femtoseconds away; only where all are of one run is that run divided.
         n_members : int
             Size of the committee, 0 for none; members differ by their split and their order.
         seed : int
@@ -108,20 +111,28 @@ class FineTunedStudent(Specification):
             Weights of the student, then of the members.
         """
         from sse_screen.training.fine_tuning import fine_tune
-        from sse_screen.training.sets import TrainingSets
 
         protocol = self.protocol.model_copy(update={"batch_size": self.protocol.batch_size * 2**refits})
         parent = find_potential(self.parent).path
-        n_held_out = max(1, round(self.held_out_fraction * len(structures)))
         trained = []
         for member in range(n_members + 1):
-            order = np.random.default_rng([seed, member]).permutation(len(structures))
-            held_out = tuple(structures[i] for i in order[:n_held_out])
-            sets = TrainingSets(tuple(structures[i] for i in order[n_held_out:]), held_out)
+            sets = _split_by_run(structures, self.held_out_fraction, np.random.default_rng([seed, member]))
             mine = folder / f"member_{member}"
             mine.mkdir(parents=True, exist_ok=True)
             trained.append(fine_tune(sets, parent, protocol, seed + member, mine).weights)
         return trained
+
+
+def _split_by_run(
+    structures: Sequence[LabelledStructure], held_out_fraction: float, rng: np.random.Generator
+) -> TrainingSets:
+    """Hold out whole runs, or frames where there is one run only."""
+    from sse_screen.training.sets import TrainingSets
+
+    by: SplitBy = "run" if len({run_of(structure) for structure in structures}) > 1 else "parent"
+    fractions = {"training": 1.0 - held_out_fraction, "validation": held_out_fraction}
+    parts = split_dataset(Dataset(tuple(structures)), fractions, rng, by=by)
+    return TrainingSets(parts["training"].structures, parts["validation"].structures, by=by)
 
 
 Student = Annotated[LinearStudent | FineTunedStudent, Field(discriminator="kind")]

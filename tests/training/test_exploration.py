@@ -10,7 +10,7 @@ from sse_screen.documents.self_consistent import LoopDiffusivity
 from sse_screen.training.exploration import (
     agree,
     closest_contact,
-    compare_with_teacher,
+    compare_diffusivities,
     equidistant,
     largest_force_deviation,
 )
@@ -85,4 +85,4 @@ NEAR, FAR, BETWEEN = (1.0, 0.8, 1.25), (2.0, 1.7, 2.35), (1.2, 1.0, 1.44)
 def test_a_student_is_compared_with_its_teacher_at_all_temperatures(student, expected):
     teacher = [at(kelvin, *NEAR, "diffusive") for kelvin in (900.0, 800.0)]
     found = [at(kelvin, *numbers) for kelvin, numbers in zip((800.0, 900.0), student, strict=True)]
-    assert compare_with_teacher(found, teacher) == expected
+    assert compare_diffusivities(found, teacher) == expected

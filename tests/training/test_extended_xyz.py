@@ -117,6 +117,26 @@ def test_what_is_no_labelled_file_is_refused(tmp_path, text, message):
         read_extended_xyz(path, LEVEL)
 
 
+@pytest.mark.parametrize("name", ["positions", "forces", "stress", "energy"])
+def test_a_number_that_is_none_is_said_with_its_frame(tmp_path, name):
+    """ASE takes a NaN coordinate for a changed crystal, and then has no stress."""
+    lines = {
+        "energy": "energy=1.0",
+        "stress": 'stress="0 0 0 0 0 0 0 0 0"',
+        "positions": "0 0 0",
+        "forces": "1 1 1",
+    }
+    lines[name] = lines[name].replace(" 1 ", " nan ").replace("0 0 0", "nan 0 0", 1).replace("=1.0", "=nan")
+    columns = "Properties=species:S:1:pos:R:3:forces:R:3"
+    good = f'1\nLattice="3 0 0 0 3 0 0 0 3" energy=1.0 {columns}\nLi 0 0 0 1 1 1\n'
+    head = f'Lattice="3 0 0 0 3 0 0 0 3" {lines["energy"]} {lines["stress"]}'
+    row = f"Li {lines['positions']} {lines['forces']}"
+    path = tmp_path / "nan.extxyz"
+    path.write_text(f"{good}1\n{head} {columns}\n{row}\n")
+    with pytest.raises(InputError, match=rf"nan.extxyz, frame 2: .*{name} is not finite"):
+        read_extended_xyz(path, LEVEL)
+
+
 def test_files_that_cannot_be_are_said(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_extended_xyz(tmp_path / "none.extxyz")

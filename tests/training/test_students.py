@@ -1,6 +1,8 @@
 """Students of the loop: weights that load by themselves, committees that differ, harder training."""
 
 import hashlib
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from ase.spacegroup import crystal
 from sse_screen.documents.training import TrainingProtocol
 from sse_screen.potentials import load_calculator
 from sse_screen.training import fine_tuning
+from sse_screen.training.datasets import run_of
 from sse_screen.training.labelled import LabelledStructure, LevelOfTheory
 from sse_screen.training.linear import LinearProtocol
 from sse_screen.training.students import FineTunedStudent, LinearStudent
@@ -78,3 +81,21 @@ def test_a_fine_tuned_student_and_its_committee(labels, tmp_path, monkeypatch):
     found = energies(weights, ".pth.tar", labels[0], tmp_path)
     assert found[0] != found[1]
     assert student.code == "chgnet"
+
+
+@pytest.mark.parametrize(("n_runs", "sizes"), [(3, [(4, 2)] * 4), (1, [(5, 1)] * 4)])
+def test_no_run_is_both_learnt_from_and_chooses_the_epoch(labels, tmp_path, monkeypatch, n_runs, sizes):
+    found = []
+
+    def noted(sets, *_rest):
+        found.append(sets)
+        return SimpleNamespace(weights=b"")
+
+    monkeypatch.setattr(fine_tuning, "fine_tune", noted)
+    frames = [replace(x, source=f"loop 1, {k % n_runs} K frame {k}") for k, x in enumerate(labels)]
+    FineTunedStudent().train(frames, 3, 1, 0, tmp_path)
+    assert [(len(sets.training), len(sets.validation)) for sets in found] == sizes
+    assert len({tuple(x.geometry_hash for x in sets.validation) for sets in found}) > 1
+    if n_runs > 1:
+        for sets in found:
+            assert not {run_of(x) for x in sets.training} & {run_of(x) for x in sets.validation}

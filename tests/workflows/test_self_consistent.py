@@ -12,15 +12,23 @@ from sse_screen.builders.potential import PotentialBuilder
 from sse_screen.builders.run import run_builder
 from sse_screen.builders.self_consistent_loop import SelfConsistentLoopBuilder
 from sse_screen.database.stores import OUTPUTS, job_store
+from sse_screen.documents.base import Quantity
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsProtocol
 from sse_screen.documents.potential_gates import GateProtocol
-from sse_screen.documents.self_consistent import CommitteeProtocol, LoopProtocol, LoopState
+from sse_screen.documents.self_consistent import (
+    CommitteeProtocol,
+    Exploration,
+    LoopDiffusivity,
+    LoopProtocol,
+    LoopState,
+    TrainedStudent,
+)
 from sse_screen.exceptions import InputError
 from sse_screen.potentials import resolve_potential
 from sse_screen.potentials.classical import PairParameters
 from sse_screen.potentials.registration import find_registered
 from sse_screen.settings import get_settings
-from sse_screen.training.exploration import agree, compare_with_teacher
+from sse_screen.training.exploration import agree, compare_diffusivities
 from sse_screen.training.linear import LinearProtocol
 from sse_screen.training.students import LinearStudent
 from sse_screen.workflows import self_consistent
@@ -30,6 +38,7 @@ from sse_screen.workflows.molecular_dynamics import MolecularDynamicsMaker
 from sse_screen.workflows.potential_gates import PotentialGatesMaker
 from sse_screen.workflows.potentials import choose_potential
 from sse_screen.workflows.self_consistent import SelfConsistentLoopMaker, StudentBrokeError
+from sse_screen.workflows.self_consistent_steps import state_after, step_of
 
 TEACHER = resolve_potential("garnet-buckingham")
 MATERIAL = {"material_id": "0" * 64, "material_name": "Li2O", "mobile_ion": "Li", "charge_number": 1}
@@ -105,7 +114,7 @@ def test_the_student_diffuses_like_its_teacher(run, database):
     found = state.diffusivities[-1]
     assert agree(truth.diffusivity, found.diffusivity)
     assert 0.5 < found.diffusivity.value / truth.diffusivity.value < 2.0
-    assert state.teacher_verdict == compare_with_teacher([found], [truth])
+    assert state.teacher_verdict == compare_diffusivities([found], [truth])
     run_builder(SelfConsistentLoopBuilder())
     document = database.self_consistent_loop.find_one()
     assert (document["verdict"], document["teacher_verdict"]) == ("stationary", state.teacher_verdict)
@@ -197,3 +206,43 @@ def test_ions_that_come_too_close_lead_to_refits_and_in_the_end_to_an_error(run,
     found = database[OUTPUTS].find_one({"output.kind": "self_consistent_exploration"})["output"]
     with pytest.raises(StudentBrokeError, match="after 1 refits"):
         type(maker).absorb.original(maker, last.model_copy(update={"student": None}), None, found)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ("diffusive", "diffusive", "stationary"),
+        ("unresolved", "diffusive", "running"),
+        ("diffusive", "unresolved", "running"),
+        ("unresolved", "unresolved", "running"),
+    ],
+)
+def test_slopes_that_are_no_diffusivities_are_not_stationary(run, monkeypatch, before, now, expected):
+    def measured(number, verdict):
+        found = Quantity(value=1e-5, lower=8e-6, upper=1.25e-5, unit="cm^2/s", verdict=verdict)
+        return LoopDiffusivity(
+            loop=number, temperature_K=1700.0, diffusivity=found, potential_sha256="a" * 64
+        )
+
+    monkeypatch.setattr(self_consistent, "diffusivity_of", lambda *_: measured(2, now))
+    monkeypatch.setattr(self_consistent, "frames_to_test_on", lambda *_: [])
+    maker = loop("slopes", test_frames=0, maximum_loops=3)
+    state = maker.first_state(cell((1, 1, 1)), MATERIAL, 1)
+    student = TrainedStudent.model_construct(potential=TEACHER)
+    changes = {"loop": 2, "student": student, "diffusivities": [measured(1, before)]}
+    monkeypatch.setattr(LoopState, "model_validate", lambda content: content)
+    response = type(maker).judge.original(maker, state.model_copy(update=changes), [{}])
+    assert response.output.verdict == expected
+
+
+@pytest.mark.parametrize(("interruptions", "left"), [(0, False), (8, False), (9, True)])
+def test_a_committee_that_stays_uncertain_is_noted(interruptions, left):
+    maker = loop("uncertain")
+    state = maker.first_state(cell((1, 1, 1)), MATERIAL, 1).model_copy(
+        update={"interruptions": interruptions}
+    )
+    found = Exploration.model_construct(
+        temperature_K=800.0, broke=None, uncertain="it is", largest_deviation_eV_per_A=1.0, last_certain=None
+    )
+    assert step_of(state, None, found, maker.protocol).left_uncertain is left
+    assert state_after(state, None, found, maker.protocol).position == left
