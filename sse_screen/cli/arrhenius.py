@@ -33,7 +33,7 @@ def arrhenius(
     """Activation energy with its interval, and the diffusivity at another temperature if that can be told."""
     from sse_screen.transport.arrhenius import fit_arrhenius
 
-    points = [point for file in files for point in _points(file)]
+    points = _distinct_points(files)
     if not points:
         raise InputError(f"{', '.join(str(file) for file in files)}: no diffusivity or upper limit in them")
     fit = fit_arrhenius(points, known_transitions_K=transition_k or [])
@@ -48,6 +48,23 @@ def arrhenius(
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
     else:
         _print(fit, at)
+
+
+def _distinct_points(files: list[Path]) -> list[ArrheniusPoint]:
+    """Return the points of all files; a copy is no replica."""
+    first: dict[tuple[float, float, float | None], Path] = {}
+    points = []
+    for file in files:
+        for point in _points(file):
+            key = (point.temperature_K, point.diffusivity_cm2_per_s, point.log_error)
+            if key in first:
+                raise InputError(
+                    f"{file}: its point at {point.temperature_K:g} K is that of {first[key]}: "
+                    "give each run once"
+                )
+            first[key] = file
+            points.append(point)
+    return points
 
 
 def _points(file: Path) -> list[ArrheniusPoint]:

@@ -112,14 +112,19 @@ class ArrheniusFit(Document):
         center = float(x @ np.array(self.parameters))
         half = self._quantile() * float(np.sqrt(x @ np.array(self.covariance) @ x))
         reasons = [f"warning: {text}" for text in self._doubts(temperature_K, half)]
-        return Quantity(
+        found = Quantity(
             **base,
             value=float(np.exp(center)),
             lower=float(np.exp(center - half)),
             upper=float(np.exp(min(center + half, 700.0))),
-            verdict="unresolved" if half > np.log(10) else "ok",
+            verdict="ok",
             reasons=reasons,
         )
+        line = self.activation_energy
+        doubtful = [text for text in line.reasons if not text.startswith("warning")]
+        if line.verdict == "unresolved" or half > np.log(10):
+            return found.unresolved(*doubtful)
+        return found
 
     def _quantile(self) -> float:
         """Return the two-sided quantile that the intervals use."""
@@ -130,10 +135,11 @@ class ArrheniusFit(Document):
 
     def _refusal(self, temperature_K: float) -> str | None:
         """Return why no diffusivity is given at this temperature, None if it is."""
-        measured = [point.temperature_K for point in self.points if not point.upper_limit]
+        measured = {point.temperature_K for point in self.points if not point.upper_limit}
         if len(measured) < _MINIMUM_POINTS:
             return (
-                f"{len(measured)} measured points: {_MINIMUM_POINTS} are needed to go to another temperature"
+                f"{len(measured)} measured points at different temperatures: {_MINIMUM_POINTS} are needed to "
+                "go to another temperature"
             )
         low, high = min(measured), max(measured)
         if self.transition_between_K is not None:
@@ -249,6 +255,8 @@ def _with_quantities(fit: ArrheniusFit, n_temperatures: int) -> ArrheniusFit:
         reasons.append(f"ln D is curved in 1/T (p = {fit.curvature_p_value:.2g})")
     if fit.reduced_chi_squared is not None and fit.degrees_of_freedom and fit.reduced_chi_squared > 2:
         reasons.append(f"scatter exceeds the errors (reduced χ² {fit.reduced_chi_squared:.1f})")
+    if energy - half <= 0 <= energy + half:
+        reasons.append("the interval of the activation energy includes zero")
     far = [item.temperature_K for item in fit.leave_one_out if abs(item.activation_energy_eV - energy) > half]
     reasons += [f"warning: without {temperature:g} K the slope is another" for temperature in far]
     doubtful = [reason for reason in reasons if not reason.startswith("warning")]

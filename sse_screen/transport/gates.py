@@ -159,7 +159,8 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
     """Test that the curve is a straight line from the chosen start on.
 
     The exponent fails if it lies outside 0.9 to 1.1 by more than two of its standard errors, or outside 0.7
-    to 1.3 at all; outside by less is a warning, and so is an error above 0.2: too short to tell.
+    to 1.3 at all; outside by less is a warning, and so is an error above 0.2: too short to tell. Later starts
+    fail by more than three joint errors, by more than two where the exponent is outside too.
     """
     low, high = _EXPONENT_BAND
     outside = alpha + 2 * alpha_error < low or alpha - 2 * alpha_error > high
@@ -182,10 +183,11 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
         )
     )
     deviation = scan.largest_deviation
+    bent = alpha_error <= 0.2 and not low <= alpha <= high
     gates.append(
         _gate(
             "start_of_fit",
-            "passed" if deviation <= 2 else ("warning" if deviation <= 3 else "failed"),
+            "passed" if deviation <= 2 else ("failed" if deviation > 3 or bent else "warning"),
             f"later starts of the fit differ by {deviation:.1f} joint errors; the slope has no plateau",
             deviation,
         )

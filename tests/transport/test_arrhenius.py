@@ -148,3 +148,23 @@ def test_an_outlier_shows_in_leave_one_out():
     assert fit.leave_one_out[0].activation_energy_eV == pytest.approx(0.25)
     assert fit.degrees_of_freedom == 2
     assert fit.activation_energy.verdict == "unresolved"
+
+
+def test_replicas_of_two_temperatures_are_two_temperatures():
+    fit = fit_arrhenius(line([600, 600, 700], errors=[0.1, 0.1, 0.1], noise=np.array([0.05, -0.05, 0.0])))
+    assert fit.activation_energy.verdict == "unresolved"
+    said = fit.diffusivity_at(300)
+    assert said.verdict == "refused"
+    assert said.value is None
+    assert "2 measured points at different temperatures" in said.reasons[0]
+
+
+def test_what_rests_on_a_doubtful_line_has_no_value():
+    """A slope that may be zero, and one that the points scatter about, are continued as intervals only."""
+    flat = fit_arrhenius(line([600, 700, 800, 900], energy=0.02, errors=[0.5] * 4))
+    assert flat.activation_energy.verdict == "unresolved"
+    assert "includes zero" in flat.activation_energy.reasons[0]
+    found = flat.diffusivity_at(500)
+    assert (found.verdict, found.value) == ("unresolved", None)
+    assert found.lower < found.upper
+    assert any("includes zero" in reason for reason in found.reasons)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_screen.dynamics.readers import read_trajectory
+from sse_screen.dynamics.readers import ReadOptions, read_trajectory
 from sse_screen.transport.conductivity import conductivity
 from sse_screen.transport.diffusivity import fit_ensemble, judge
 from sse_screen.transport.ensemble import prepare_ensemble
@@ -46,3 +46,14 @@ def test_published_numbers_with_the_published_window_and_an_honest_verdict():
     assert judged.estimate.verdict == "unresolved"
     assert judged.tracer_diffusivity.upper > 1.161e-6
     assert judged.effective_jumps < 10
+
+
+@pytest.mark.skipif(REFERENCE is None, reason="../shared/reference is not there")
+def test_a_real_run_without_a_plateau_is_no_diffusivity():
+    """Li6PS5Cl at 500 K (kinisi's example): the exponent is below its band and later starts differ."""
+    options = ReadOptions(time_step_fs=2, steps_per_frame=50)
+    run = read_trajectory(REFERENCE / "example_XDATCAR.gz", options=options)
+    ensemble = prepare_ensemble([run], "Li", None)
+    found = judge(ensemble, fit_ensemble(ensemble))
+    assert found.tracer_diffusivity.verdict == "upper_limit"
+    assert any("no plateau" in reason for reason in found.tracer_diffusivity.reasons)
