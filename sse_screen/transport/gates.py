@@ -34,6 +34,8 @@ MINIMUM_JUMPS = 30.0
 FEW_JUMPS = 100.0
 _EXPONENT_BAND = (0.9, 1.1)
 _CHI_SQUARED_LIMIT = 2.0
+# Half the width of the band: an exponent that is known so well is not outside by chance of few jumps.
+_WELL_KNOWN = 0.05
 _SPARSE_LIMIT = 1e-3
 _FRAMEWORK_MSD_A2 = 1.0
 
@@ -160,7 +162,8 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
 
     The exponent fails if it lies outside 0.9 to 1.1 by more than two of its standard errors, or outside 0.7
     to 1.3 at all; outside by less is a warning, and so is an error above 0.2: too short to tell. Later starts
-    fail by more than three joint errors, by more than two where the exponent is outside too.
+    fail by more than three joint errors; by more than two where the exponent is outside too and known within
+    0.05, so that the run is not too short.
     """
     low, high = _EXPONENT_BAND
     outside = alpha + 2 * alpha_error < low or alpha - 2 * alpha_error > high
@@ -183,7 +186,7 @@ def regime_gates(alpha: float, alpha_error: float, scan: StartScan) -> list[Gate
         )
     )
     deviation = scan.largest_deviation
-    bent = alpha_error <= 0.2 and not low <= alpha <= high
+    bent = alpha_error <= _WELL_KNOWN and not low <= alpha <= high
     gates.append(
         _gate(
             "start_of_fit",
