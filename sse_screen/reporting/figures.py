@@ -156,14 +156,13 @@ def _draw_fit(axes: Axes, document: ActivationEnergyDoc) -> None:
     temperatures = [point.temperature_K for point in document.points]
     inverse = np.linspace(1 / max(temperatures), 1 / min(temperatures), 40)
     quantities = [fit.diffusivity_at(float(1 / x)) for x in inverse]
-    drawn = [(1000 * x, q) for x, q in zip(inverse, quantities, strict=True) if q.value is not None]
-    if not drawn:
+    pairs = zip(inverse, quantities, strict=True)
+    band = [(1000 * x, q.lower, q.upper) for x, q in pairs if q.lower is not None and q.upper is not None]
+    if not band:
         return
-    x = [point[0] for point in drawn]
-    axes.plot(x, np.array([q.value for _, q in drawn]), color=_ORANGE, lw=1.4, label="fit")
-    band = [(a, q.lower, q.upper) for a, q in drawn if q.lower is not None and q.upper is not None]
-    if band:
-        axes.fill_between(*np.array(band).T, color=_ORANGE, alpha=0.15, lw=0, label="its interval")
+    x, lower, upper = np.array(band).T
+    axes.plot(x, np.sqrt(lower * upper), color=_ORANGE, lw=1.4, label="fit")
+    axes.fill_between(x, lower, upper, color=_ORANGE, alpha=0.15, lw=0, label="its interval")
 
 
 def _temperature_axis(axes: Axes, temperatures_K: list[float]) -> None:

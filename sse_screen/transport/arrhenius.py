@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 BOLTZMANN_EV_PER_K = scipy.constants.physical_constants["Boltzmann constant in eV/K"][0]
 # Softness of an upper limit in ln D: the limit itself is only known to about this.
 _CENSORED_LOG_ERROR = 0.3
+_MAY_BE_ZERO = "the interval of the activation energy includes zero"
 _MINIMUM_POINTS = 3
 _SIGNIFICANCE = 0.05
 _TRANSITION_SIGNIFICANCE = 0.01
@@ -120,11 +121,9 @@ class ArrheniusFit(Document):
             verdict="ok",
             reasons=reasons,
         )
-        line = self.activation_energy
-        doubtful = [text for text in line.reasons if not text.startswith("warning")]
-        if line.verdict == "unresolved" or half > np.log(10):
-            return found.unresolved(*doubtful)
-        return found
+        line = self.activation_energy.reasons
+        doubtful = [text for text in line if text != _MAY_BE_ZERO and not text.startswith("warning")]
+        return found.unresolved(*doubtful) if doubtful or half > np.log(10) else found
 
     def _quantile(self) -> float:
         """Return the two-sided quantile that the intervals use."""
@@ -256,7 +255,7 @@ def _with_quantities(fit: ArrheniusFit, n_temperatures: int) -> ArrheniusFit:
     if fit.reduced_chi_squared is not None and fit.degrees_of_freedom and fit.reduced_chi_squared > 2:
         reasons.append(f"scatter exceeds the errors (reduced χ² {fit.reduced_chi_squared:.1f})")
     if energy - half <= 0 <= energy + half:
-        reasons.append("the interval of the activation energy includes zero")
+        reasons.append(_MAY_BE_ZERO)
     far = [item.temperature_K for item in fit.leave_one_out if abs(item.activation_energy_eV - energy) > half]
     reasons += [f"warning: without {temperature:g} K the slope is another" for temperature in far]
     doubtful = [reason for reason in reasons if not reason.startswith("warning")]

@@ -228,13 +228,14 @@ def _draw_line(axes: Axes, fit: ArrheniusFit, target_K: float | None) -> None:
     if fit.parameters is None or not measured:
         return
     low, high = min(measured), max(measured)
-    if target_K is not None and fit.diffusivity_at(target_K).value is not None:
+    if target_K is not None and fit.diffusivity_at(target_K).upper is not None:
         low, high = min(low, target_K), max(high, target_K)
     found = [(t, fit.diffusivity_at(t)) for t in 1 / np.linspace(1 / high, 1 / low, 60)]
-    drawn = [(1000 / t, q.value, q.lower, q.upper) for t, q in found if q.value is not None]
+    drawn = [(1000 / t, q.lower, q.upper) for t, q in found if q.upper is not None]
     if not drawn:
         return
-    x, y, lower, upper = (np.array(column, dtype=float) for column in zip(*drawn, strict=True))
+    x, lower, upper = (np.array(column, dtype=float) for column in zip(*drawn, strict=True))
+    y = np.sqrt(lower * upper)  # the line itself, also where it is known too badly to have a value
     inside = (x >= 1000 / max(measured) - 1e-9) & (x <= 1000 / min(measured) + 1e-9)
     axes.plot(x[inside], y[inside], color=_FIT, lw=1.4, label="fit and 95 % band")
     if not inside.all():
