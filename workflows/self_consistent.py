@@ -425,6 +425,7 @@ class SelfConsistentLoopMaker(Maker):
         key = content_hash(content)
 
         def compute(_folder: Path) -> LoopPotential:
+            """Gather what the registry stores, in the folder of this calculation."""
             return loop_potential(state, self.student, self.protocol.cleaning, batch, key)
 
         return once(key, LoopPotential, compute)

@@ -134,6 +134,7 @@ def _signs_of_life(campaigns: Collection[dict[str, Any]], record_id: str) -> Ite
     ended = threading.Event()
 
     def write() -> None:
+        """Write signs of life until the submission has ended."""
         while True:
             with contextlib.suppress(PyMongoError):
                 _sign_of_life(campaigns, {"_id": record_id, "owner": worker_name()})
