@@ -21,7 +21,13 @@ from sse_screen.training.metrics import predict_with
 CHGNET = TrainingProtocol(maximum_epochs=6, batch_size=2)
 # a rate at which later epochs are no better than an early one, so that the best epoch is not the last
 MACE = MaceProtocol(
-    channels=4, interactions=1, cutoff_A=3.5, maximum_epochs=8, batch_size=2, learning_rate=0.05
+    channels=4,
+    interactions=1,
+    cutoff_A=3.5,
+    maximum_epochs=8,
+    batch_size=2,
+    learning_rate=0.05,
+    precision="float64",
 )
 _CHILD = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -29,8 +35,10 @@ from pathlib import Path
 from test_resume import run
 run(sys.argv[1], Path(sys.argv[2]))
 """
-# What a resumed training may differ by: nothing on one thread of one machine; this leaves room for others.
-TOLERANCE = 1e-6
+# What a resumed training may differ by, relative: nothing where all sums are taken in one order, which no library
+# promises (it depends on the number of threads and on where arrays lie in memory). CHGNet trains in single precision,
+# whose rounding these epochs amplify to 1e-4 (one thread against two); a lost state of the optimiser is off by 1 to 4.
+TOLERANCES = {"chgnet": 1e-3, "mace": 1e-6}
 
 
 def run(code, folder, progress=lambda _done, _total: None):
@@ -71,10 +79,10 @@ def test_a_killed_training_ends_with_the_same_metrics(tmp_path, code, n_epochs, 
     assert resumed.best_epoch == whole.best_epoch
     for one, other in zip(resumed.history, whole.history, strict=True):
         numbers, expected = list(one.model_dump().values()), list(other.model_dump().values())
-        assert np.allclose(numbers, expected, rtol=TOLERANCE, atol=1e-12)
+        assert np.allclose(numbers, expected, rtol=TOLERANCES[code], atol=1e-12)
     forces = []
     for name, result in (("resumed", resumed), ("whole", whole)):
         (tmp_path / (name + suffix)).write_bytes(result.weights)
         calculator = load_calculator(str(tmp_path / (name + suffix)), device="cpu")
         forces.append(np.concatenate(predict_with(calculator, small_sets().validation).forces_eV_per_A))
-    assert np.allclose(*forces, rtol=0, atol=TOLERANCE)
+    assert np.allclose(*forces, rtol=0, atol=TOLERANCES[code])
