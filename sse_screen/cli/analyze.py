@@ -22,48 +22,56 @@ EPILOG = (
     "--mobile-ion Li --time-step-fs 1 --type-map 1=Li,2=P,3=S --html report[/bold]"
 )
 
+_TimeStepFs = Annotated[
+    float | None, typer.Option(help="Time step of the dynamics, where the file does not say it.")
+]
+_StepsPerFrame = Annotated[
+    int | None, typer.Option(help="Steps between frames, where the file does not say it.")
+]
+_TemperatureK = Annotated[
+    float | None, typer.Option("--temperature-K", help="Temperature, for the conductivity.")
+]
+_Framework = Annotated[
+    str | None, typer.Option(help="Symbols held still, comma-separated; all others if not given.")
+]
+_Charge = Annotated[int | None, typer.Option(help="Charge number of the ion, if its element has several.")]
+_Format = Annotated[
+    str | None,
+    typer.Option(help="ase, diffusion-analyzer, extxyz, lammps-dump, npz, platform, vasprun, xdatcar."),
+]
+_Unwrapped = Annotated[
+    bool | None,
+    typer.Option(help="Positions follow atoms across boundaries, where the format leaves it open."),
+]
+_Segments = Annotated[bool, typer.Option(help="The files are consecutive segments of one run, not replicas.")]
+_SkipPs = Annotated[
+    float, typer.Option(help="Equilibration at the start of every file to leave out.", min=0.0)
+]
+_HopDistanceA = Annotated[
+    float | None,
+    typer.Option("--hop-distance-A", help="Distance between sites; from the displacements if not given."),
+]
+_WindowPs = Annotated[
+    str | None, typer.Option(help="Fit an ordinary line between these lags, such as 1,13.3.")
+]
+
 
 def analyze(
     files: Annotated[list[Path], typer.Argument(help="Trajectory file(s); several are replicas and pooled.")],
     mobile_ion: Annotated[str, typer.Option(help="Element symbol of the mobile ion.")],
-    time_step_fs: Annotated[
-        float | None, typer.Option(help="Time step of the dynamics, where the file does not say it.")
-    ] = None,
-    steps_per_frame: Annotated[
-        int | None, typer.Option(help="Steps between frames, where the file does not say it.")
-    ] = None,
-    temperature_k: Annotated[
-        float | None, typer.Option("--temperature-K", help="Temperature, for the conductivity.")
-    ] = None,
-    framework: Annotated[
-        str | None, typer.Option(help="Symbols held still, comma-separated; all others if not given.")
-    ] = None,
-    charge: Annotated[
-        int | None, typer.Option(help="Charge number of the ion, if its element has several.")
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="ase, diffusion-analyzer, extxyz, lammps-dump, npz, platform, vasprun, xdatcar."),
-    ] = None,
+    time_step_fs: _TimeStepFs = None,
+    steps_per_frame: _StepsPerFrame = None,
+    temperature_k: _TemperatureK = None,
+    framework: _Framework = None,
+    charge: _Charge = None,
+    format: _Format = None,
     type_map: Annotated[str | None, typer.Option(help="Elements of LAMMPS types: 1=Li,2=S.")] = None,
-    unwrapped: Annotated[
-        bool | None,
-        typer.Option(help="Positions follow atoms across boundaries, where the format leaves it open."),
-    ] = None,
-    segments: Annotated[
-        bool, typer.Option(help="The files are consecutive segments of one run, not replicas.")
-    ] = False,
-    skip_ps: Annotated[
-        float, typer.Option(help="Equilibration at the start of every file to leave out.", min=0.0)
-    ] = 0.0,
+    unwrapped: _Unwrapped = None,
+    segments: _Segments = False,
+    skip_ps: _SkipPs = 0.0,
     stride: Annotated[int, typer.Option(help="Read every n-th frame only.", min=1)] = 1,
-    hop_distance_a: Annotated[
-        float | None,
-        typer.Option("--hop-distance-A", help="Distance between sites; from the displacements if not given."),
-    ] = None,
-    window_ps: Annotated[
-        str | None, typer.Option(help="Fit an ordinary line between these lags, such as 1,13.3.")
-    ] = None,
+    hop_distance_a: _HopDistanceA = None,
+    window_ps: _WindowPs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures into this folder.")] = None,
 ) -> None:
@@ -107,8 +115,7 @@ def _joined(read: list[Trajectory], skip_ps: float) -> Trajectory:
     """Join segments of one run, without its equilibration."""
     from sse_screen.dynamics.trajectory import concatenate
 
-    run = concatenate(read)
-    return run.after(skip_ps) if skip_ps > 0 else run
+    return concatenate(read).after(skip_ps)
 
 
 def _analysis(
@@ -136,8 +143,7 @@ def _read(file: Path, format: str | None, options: object, skip_ps: float) -> Tr
     from sse_screen.dynamics.readers import ReadOptions, read_trajectory
 
     assert isinstance(options, ReadOptions)
-    trajectory = read_trajectory(file, format, options)
-    return trajectory.after(skip_ps) if skip_ps > 0 else trajectory
+    return read_trajectory(file, format, options).after(skip_ps)
 
 
 def _symbols(text: str | None) -> list[str] | None:

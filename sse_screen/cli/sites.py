@@ -43,33 +43,37 @@ _Skip = Annotated[float, typer.Option(help="Equilibration at the start of every 
 _Stride = Annotated[int, typer.Option(help="Read every n-th frame only.", min=1)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 _Figures = Annotated[Path | None, typer.Option(help="Write the figures into this folder.")]
+_Structure = Annotated[
+    Path | None,
+    typer.Option(help="Crystal (CIF, POSCAR) whose supercell was run, best the disordered parent."),
+]
+_Framework = Annotated[
+    str | None, typer.Option(help="Symbols held still, comma-separated; all others if not given.")
+]
+_RadiiA = Annotated[
+    str | None, typer.Option("--radii-A", help="Inner and outer radius of a site, such as 0.8,1.4.")
+]
+_BackJumpTimePs = Annotated[float, typer.Option(help="A reversal within this is a back-jump.", min=0.0)]
+_IsosurfacePerA3 = Annotated[
+    float,
+    typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.", min=0.0),
+]
+_IsosurfaceShare = Annotated[
+    float | None, typer.Option(help="Share of the ions that the isosurface is to enclose, such as 0.9.")
+]
 
 
 def sites(
     files: _Files,
     mobile_ion: Annotated[str, typer.Option(help="Element symbol of the mobile ion.")],
     temperature_k: _Temperature,
-    structure: Annotated[
-        Path | None,
-        typer.Option(help="Crystal (CIF, POSCAR) whose supercell was run, best the disordered parent."),
-    ] = None,
-    framework: Annotated[
-        str | None, typer.Option(help="Symbols held still, comma-separated; all others if not given.")
-    ] = None,
-    radii_a: Annotated[
-        str | None, typer.Option("--radii-A", help="Inner and outer radius of a site, such as 0.8,1.4.")
-    ] = None,
+    structure: _Structure = None,
+    framework: _Framework = None,
+    radii_a: _RadiiA = None,
     minimum_residence_ps: Annotated[float, typer.Option(help="Shorter visits are passages.", min=0.0)] = 0.0,
-    back_jump_time_ps: Annotated[
-        float, typer.Option(help="A reversal within this is a back-jump.", min=0.0)
-    ] = 2.0,
-    isosurface_per_a3: Annotated[
-        float,
-        typer.Option("--isosurface-per-A3", help="Level of the isosurface, probability density.", min=0.0),
-    ] = 1e-4,
-    isosurface_share: Annotated[
-        float | None, typer.Option(help="Share of the ions that the isosurface is to enclose, such as 0.9.")
-    ] = None,
+    back_jump_time_ps: _BackJumpTimePs = 2.0,
+    isosurface_per_a3: _IsosurfacePerA3 = 1e-4,
+    isosurface_share: _IsosurfaceShare = None,
     time_step_fs: _TimeStep = None,
     steps_per_frame: _StepsPerFrame = None,
     format: _Format = None,
@@ -93,18 +97,15 @@ def sites(
     from sse_screen.transport.site_analysis import SiteOptions, analyse_sites
 
     _check_temperature(temperature_k)
-    options = SiteOptions(
-        radii=None if radii_a is None else SiteRadii(*_radii(radii_a)),
-        minimum_residence_ps=minimum_residence_ps,
-    )
+    radii = None if radii_a is None else SiteRadii(*_radii(radii_a))
+    options = SiteOptions(radii=radii, minimum_residence_ps=minimum_residence_ps)
     with Console(stderr=True).status("") as status:
         trajectories = _read(files, status, format, time_step_fs, steps_per_frame, type_map, skip_ps, stride)
         status.update("finding sites and jumps")
         crystal = None if structure is None else _structure(structure)
         fixed = None if framework is None else [name.strip() for name in framework.split(",")]
         if reason := why_no_sites(trajectories, mobile_ion, fixed):
-            _refuse(SiteNetwork.refused(trajectories, mobile_ion, temperature_k, reason), as_json)
-            return
+            return _refuse(SiteNetwork.refused(trajectories, mobile_ion, temperature_k, reason), as_json)
         analysis = analyse_sites(
             trajectories, mobile_ion, structure=crystal, framework_species=fixed, options=options
         )
@@ -208,8 +209,7 @@ def _read(
     found = []
     for number, file in enumerate(files, start=1):
         status.update(f"reading {file.name} ({number} of {len(files)})")
-        trajectory = read_trajectory(file, format, options)
-        found.append(trajectory.after(skip_ps) if skip_ps > 0 else trajectory)
+        found.append(read_trajectory(file, format, options).after(skip_ps))
     return found
 
 

@@ -121,7 +121,7 @@ def _of_run(
     trajectory = read_trajectory(file, None, ReadOptions(time_step_fs=time_step_fs))
     try:
         document = VibrationalFreeEnergyDoc.from_trajectory(
-            trajectory.after(skip_ps) if skip_ps > 0 else trajectory,
+            trajectory.after(skip_ps),
             configuration_id=file.name,
             relaxed_energy_eV=relaxed_energy_eV,
             target_temperature_K=temperature_K,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sse_screen.documents.base import Document, PotentialIdentity, Specification, content_hash
 
-MEANING_VERSION = "1"
+MEANING_VERSION = "2"
 
 
 class GateProtocol(Specification):

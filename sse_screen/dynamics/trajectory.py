@@ -205,8 +205,10 @@ class Trajectory:
         Raises
         ------
         TrajectoryError
-            If no frame is left.
+            If no frame is left, or the time is no number from zero on.
         """
+        if not time_ps >= 0:
+            raise TrajectoryError(f"the time to drop must be zero or more, not {time_ps} ps")
         first = int(np.searchsorted(self.times_ps - self.times_ps[0], time_ps - 1e-9))
         if first >= self.n_frames:
             raise TrajectoryError(f"dropping {time_ps} ps leaves nothing of a {self.duration_ps:.6g} ps run")

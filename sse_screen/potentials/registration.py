@@ -18,7 +18,6 @@ from sse_screen.database.stores import OUTPUTS
 from sse_screen.documents.base import Document, PotentialIdentity, content_hash
 from sse_screen.documents.potential import PotentialAlias, PotentialDoc, PotentialRegistration, check_alias
 from sse_screen.exceptions import InputError
-from sse_screen.potentials.classical import classical_names
 from sse_screen.potentials.mace_calculator import read_mace
 from sse_screen.potentials.registry import bundled_models, find_potential, known_potentials
 
@@ -207,8 +206,8 @@ def find_registered(database: Database[dict[str, Any]], name: str) -> PotentialD
         known = sorted({n for document in cursor for n in [document["name"], *document["aliases"]]})
         raise InputError(
             f"potential {name!r}: is not registered; there are {', '.join(known) or 'none'} "
-            "(sse-screen build potential registers new ones); classical ones, which need no registration: "
-            f"{', '.join(classical_names())}"
+            "(sse-screen build potential registers new ones); used without registration: "
+            f"{', '.join(known_potentials())}"
         )
     return PotentialDoc.model_validate(found[0])
 

@@ -124,5 +124,6 @@ def learning_curve_figure(document: LearningCurveDoc) -> Figure:
         axes.set_xlabel("structures learnt from")
         axes.set_ylabel(label)
         axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{document.names[-1]}, {document.level_of_theory}", fontsize=10)
+    code_and_functional = document.level_of_theory.split(",")[0]
+    figure.suptitle(f"{document.names[-1]}, labels of {code_and_functional}", fontsize=10)
     return figure

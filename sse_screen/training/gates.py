@@ -22,6 +22,7 @@ from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
 from sse_screen.potentials.classical_calculator import ClassicalCalculator
 from sse_screen.training.atom_reference import fit_reference_shift
+from sse_screen.training.cleaning import minimum_distance_A
 from sse_screen.training.labelled import LabelledStructure
 from sse_screen.training.metrics import Predictions, predict_with
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 LARGEST_DIMER_A = 6.5
 _DIMER_BOX_A = 30.0
-_FRAME_fs = 10.0
+_DRIFT_FRAME_fs = 10.0
 _EQUILIBRATION_ps = 0.5
 
 
@@ -142,7 +143,7 @@ def check_hot_dynamics(
         except DynamicsError as error:
             return _broken("hot_dynamics", f"{name}: {error}", protocol.shortest_distance_A, "angstrom")
         frames = zip(run.positions, run.cells, strict=True)
-        found = min(shortest_distance(positions, cell) for positions, cell in frames)
+        found = min(minimum_distance_A(cell, positions) for positions, cell in frames)
         if found < shortest:
             shortest, where = found, name
     return GateResult(
@@ -268,34 +269,6 @@ def check_composition_shift(
     )
 
 
-def shortest_distance(positions: FloatArray, cell: FloatArray) -> float:
-    """Give the shortest distance of two atoms, periodic images included.
-
-    Parameters
-    ----------
-    positions : NDArray
-        (n_atoms, 3), Å.
-    cell : NDArray
-        (3, 3) rows, Å.
-
-    Returns
-    -------
-    float
-        Å.
-    """
-    from ase.geometry import get_distances
-    from ase.neighborlist import primitive_neighbor_list
-
-    reach = 2.0
-    while True:
-        found = primitive_neighbor_list("d", (True,) * 3, cell, positions, reach)
-        if len(found):
-            return float(np.min(found))
-        if reach > 20:
-            return float(np.min(get_distances(positions, cell=cell, pbc=True)[1]))
-        reach *= 2
-
-
 def total_energy_slope(run: Trajectory) -> float:
     """Fit a straight line to the total energy of a run.
 
@@ -333,7 +306,8 @@ def _run(
             "time_step_fs": gates.time_step_fs,
             "equilibration_ps": 0.0 if hot else _EQUILIBRATION_ps,
             "production_ps": gates.hot_time_ps if hot else gates.drift_time_ps,
-            "frame_interval_fs": _FRAME_fs,
+            # atoms that come too close do so within a few steps, and part again
+            "frame_interval_fs": gates.time_step_fs if hot else _DRIFT_FRAME_fs,
         }
     )
     result = run_molecular_dynamics(

@@ -77,6 +77,9 @@ def test_after_drops_equilibration_and_refuses_to_drop_all():
     assert make().after(0.25).times_ps[0] == pytest.approx(0.3)
     with pytest.raises(TrajectoryError, match="leaves nothing"):
         make().after(1.0)
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(TrajectoryError, match="zero or more"):
+            make().after(wrong)
     with pytest.raises(TrajectoryError, match="select nothing"):
         _ = make()[4:2]
 

@@ -18,7 +18,6 @@ from sse_screen.training.gates import (
     check_forgetting,
     check_hot_dynamics,
     dimer_curve,
-    shortest_distance,
     total_energy_slope,
 )
 from sse_screen.training.metrics import Predictions, predict_with
@@ -134,13 +133,6 @@ def test_the_slope_of_a_known_energy():
         potential_energies_eV=0.02 * times * n - 7,
     )
     assert total_energy_slope(run) == pytest.approx(0.02)
-
-
-def test_the_shortest_distance_counts_images_and_wide_cells():
-    cell = np.eye(3) * 4.0
-    assert shortest_distance(np.array([[0.1, 0, 0], [3.8, 0, 0]]), cell) == pytest.approx(0.3)
-    assert shortest_distance(np.array([[0.0, 0, 0]]), cell) == pytest.approx(4.0)
-    assert shortest_distance(np.array([[0.0, 0, 0], [9, 9, 9]]), np.eye(3) * 30) == pytest.approx(9 * 3**0.5)
 
 
 def test_a_parent_does_not_forget_and_a_stranger_did():

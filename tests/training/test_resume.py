@@ -35,9 +35,10 @@ from pathlib import Path
 from test_resume import run
 run(sys.argv[1], Path(sys.argv[2]))
 """
-# What a resumed training may differ by, relative: nothing where all sums are taken in one order, which no library
-# promises (it depends on the number of threads and on where arrays lie in memory). CHGNet trains in single precision,
-# whose rounding these epochs amplify to 1e-4 (one thread against two); a lost state of the optimiser is off by 1 to 4.
+# What a resumed training may differ by, relative: nothing where all sums are taken in one order, which no
+# library promises (it depends on the number of threads and on where arrays lie in memory). CHGNet trains in
+# single precision, whose rounding these epochs amplify to 1e-4 (one thread against two); a lost state of the
+# optimiser is off by 1 to 4.
 TOLERANCES = {"chgnet": 1e-3, "mace": 1e-6}
 
 

@@ -14,7 +14,7 @@ from sse_screen.database.stores import OUTPUTS, job_store
 from sse_screen.documents.training import TrainingOutput
 from sse_screen.dynamics.trajectory_file import read_trajectory_file
 from sse_screen.potentials.registration import find_registered
-from sse_screen.training.gates import shortest_distance
+from sse_screen.training.cleaning import minimum_distance_A
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.runtime import calculator_of, worker
@@ -74,6 +74,6 @@ def test_from_a_crystal_to_a_potential_used_by_its_name(database, settings_envir
     )
     frames = read_trajectory_file(BlobStore(database).get(used["output"]["trajectory"]["sha256"]))
     pairs = zip(frames.positions, frames.cells, strict=True)
-    assert min(shortest_distance(positions, cell) for positions, cell in pairs) > 1.5
+    assert min(minimum_distance_A(cell, positions) for positions, cell in pairs) > 1.5
     content = yaml.safe_load((CAMPAIGNS / "finetuned.yaml").read_text())
     assert plan_campaign(Campaign.model_validate(content)).potential.weights_sha256 == best.weights.sha256

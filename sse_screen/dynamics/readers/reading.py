@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from sse_screen.dynamics.readers import ase_files, diffusion_analyzer, extended_xyz, lammps_dump, npz, vasp
 from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions
 from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.dynamics.velocity_check import frame_interval_of_velocities_fs
 
 Reader = Callable[[Path, ReadOptions], Trajectory]
 
@@ -105,13 +107,25 @@ def read_trajectory(
         raise ReaderError(
             f"{path}: not a readable {chosen} file ({type(error).__name__}: {error})"
         ) from error
-    return _with_temperature(trajectory, options)
+    return _with_velocities_compared(_with_temperature(trajectory, options), path)
+
+
+def _with_velocities_compared(trajectory: Trajectory, path: Path) -> Trajectory:
+    """Return the trajectory with a note where its velocities contradict the times of its frames."""
+    found_fs = frame_interval_of_velocities_fs(trajectory)
+    if found_fs is None:
+        return trajectory
+    stated_fs = 1000 * float(np.median(np.diff(trajectory.times_ps)))
+    note = (
+        f"{path.name}: its frames are taken as {stated_fs:.3g} fs apart, while its atoms moved as by their "
+        f"velocities in {found_fs:.2g} fs: the time step, the steps between frames or the unit of the "
+        "velocities is wrong; diffusivities are inversely proportional to the first two"
+    )
+    return replace(trajectory, notes=(*trajectory.notes, note))
 
 
 def _with_temperature(trajectory: Trajectory, options: ReadOptions) -> Trajectory:
     """Return the trajectory with the given temperature where none was recorded."""
     if trajectory.temperatures_K is not None or options.temperature_K is None:
         return trajectory
-    from dataclasses import replace
-
     return replace(trajectory, temperatures_K=np.full(len(trajectory), options.temperature_K))
