@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from sse_screen.documents.learning_curve import LearningCurveDoc
 from sse_screen.documents.potential import PotentialDoc
@@ -54,6 +55,7 @@ def _parity_panel(
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)
     axes.set_xlabel(f"label: {quantity}")
     axes.set_ylabel("predicted")
     squared = "" if errors.r_squared is None else f", R² {errors.r_squared:.4f}"
@@ -123,6 +125,10 @@ def learning_curve_figure(document: LearningCurveDoc) -> Figure:
             axes.set_title(f"{law.verdict.replace('_', ' ')}: exponent {law.exponent:.2f}", fontsize=9)
         axes.set_xlabel("structures learnt from")
         axes.set_ylabel(label)
+        # the range is too short for powers of ten
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:.3g}")
+            axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.8)))
         axes.legend(frameon=False, fontsize=8)
     code_and_functional = document.level_of_theory.split(",")[0]
     figure.suptitle(f"{document.names[-1]}, labels of {code_and_functional}", fontsize=10)

@@ -1,17 +1,12 @@
 """The stock CHGNet in double precision: the reference that rounding does not touch."""
 
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import chgnet.graph.converter
-import chgnet.graph.crystalgraph
-import chgnet.model.model
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 
+from benchmarks.double_stock import double_evaluator
 from sse_screen.potentials import load_calculator
 
 
@@ -23,23 +18,6 @@ class Reference:
     magmoms: np.ndarray
 
 
-@contextmanager
-def _double_precision():
-    modules = (chgnet.graph.converter, chgnet.graph.crystalgraph, chgnet.model.model)
-    previous = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    for module in modules:
-        module.TORCH_DTYPE = torch.float64
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        torch.set_default_dtype(previous)
-        for module in modules:
-            module.TORCH_DTYPE = torch.float32
-
-
 def _evaluate(calculator, atoms: Atoms) -> Reference:
     atoms = atoms.copy()
     atoms.calc = calculator
@@ -48,15 +26,7 @@ def _evaluate(calculator, atoms: Atoms) -> Reference:
 
 
 def _double_evaluator(name: str):
-    calculator = load_calculator(name, variant="stock", device="cpu")
-    calculator.model.double()
-    calculator.model.composition_model.float()
-
-    def evaluate_double(atoms: Atoms) -> Reference:
-        with _double_precision():
-            return _evaluate(calculator, atoms)
-
-    return evaluate_double
+    return double_evaluator(name, _evaluate)
 
 
 @pytest.fixture(scope="session")
