@@ -32,7 +32,7 @@ finetune: install-all
 	$(BIN)/sse-screen screen campaigns/finetuned.yaml
 
 test: install-all
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
 
 lint: install-all
 	$(BIN)/ruff check .
