@@ -30,13 +30,14 @@ def jump_barriers(
 
     The counts themselves are fitted: a temperature without a single jump counts too and makes no infinity.
     """
-    from sse_screen.documents.jump_barrier import JumpBarriers
+    from sse_screen.documents.jump_barrier import JumpBarriers, shows_jumps
 
     networks = [_network(file) for file in files]
     for file, network in zip(files, networks, strict=True):
-        if network.verdict == "refused":
-            typer.echo(f"warning: {file}: refused ({'; '.join(network.reasons)}), left out", err=True)
-    temperatures = {network.temperature_K for network in networks if network.verdict != "refused"}
+        if not shows_jumps(network):
+            why = f"{network.verdict} ({'; '.join(network.reasons)})"
+            typer.echo(f"warning: {file}: {why}, left out", err=True)
+    temperatures = {network.temperature_K for network in networks if shows_jumps(network)}
     if len(temperatures) < 2:
         known = f" ({min(temperatures):g} K)" if temperatures else ""
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, ClassVar, Self
 
@@ -103,7 +103,9 @@ class JumpBarriers(Document):
     def of(cls, networks: Sequence[SiteNetwork], *, confidence: float = 0.95, **more: Any) -> Self:
         """Fit the barriers of all kinds of jumps; types of sites are matched by name.
 
-        Networks that were refused are left out; without two temperatures all quantities are refused.
+        Networks that were refused, or whose sites do not describe where the ions are, are left out; without
+        two temperatures all quantities are refused. Interstitial sites of one Wyckoff position are taken
+        together: those of two runs were found one by one, and the same number need not be the same place.
 
         Parameters
         ----------
@@ -127,17 +129,16 @@ class JumpBarriers(Document):
         if not networks:
             raise InputError("jump barriers need site networks; there are none")
         ordered = sorted(networks, key=lambda network: network.temperature_K)
-        used = [network for network in ordered if network.verdict != "refused"]
+        used = [network for network in ordered if shows_jumps(network)]
         _of_one_crystal(used)
-        together = _barrier(
-            "all", "all", [(n.temperature_K, _all_jumps(n, confidence)) for n in used], confidence
-        )
-        pairs = {(rate.origin, rate.destination) for n in used for rate in n.rates if rate.count}
-        kinds = [_barrier(*pair, _rates_of(used, pair), confidence) for pair in sorted(pairs)]
+        together = _barrier(("all", "all"), _pooled_rates(used, lambda _: "all", confidence), confidence)
+        rates = _pooled_rates(used, _kind_of_site, confidence)
+        pairs = {(rate.origin, rate.destination) for _, rate in rates if rate.count}
+        kinds = [_barrier(pair, rates, confidence) for pair in sorted(pairs)]
         common: dict[str, Any] = {
             "mobile_ion": ordered[0].mobile_ion,
             "formula": ordered[0].formula,
-            "warnings": _warnings(used),
+            "warnings": [*_left_out(ordered), *_warnings(used)],
         }
         return cls(
             verdict=together.barrier.verdict,
@@ -159,7 +160,7 @@ class JumpBarrierDoc(JumpBarriers, DerivedDocument):
     """Barriers of jumps between sites from their rates over all temperatures."""
 
     collection: ClassVar[str] = "jump_barrier"
-    meaning_version: ClassVar[str] = "1"
+    meaning_version: ClassVar[str] = "2"
     group_fields: ClassVar[tuple[str, ...]] = ("material_id", "potential_sha256", "mobile_ion", "protocol_id")
 
     material_id: str = Field(description="Hash of the input crystal as submitted")
@@ -261,41 +262,73 @@ def _point(network: SiteNetwork) -> NetworkPoint:
     )
 
 
-def _all_jumps(network: SiteNetwork, confidence: float) -> JumpRateSummary:
-    """Sum over the kinds; the time at a type of site counts once, whatever the destinations."""
-    count = sum(rate.count for rate in network.rates)
-    exposure = sum({rate.origin: rate.exposure_ps for rate in network.rates}.values())
-    length = sum(rate.count * (rate.mean_length_A or 0.0) for rate in network.rates)
-    return JumpRateSummary(
-        origin="all",
-        destination="all",
-        count=count,
-        exposure_ps=exposure,
-        rate=rate_quantity(rate_estimate(count, exposure, confidence), confidence),
-        mean_length_A=length / count if count else None,
-    )
+def shows_jumps(network: SiteNetwork) -> bool:
+    """Say whether the jumps of a network can be counted: it has sites, and they describe where the ions are.
+
+    Parameters
+    ----------
+    network : SiteNetwork
+        Of any verdict.
+
+    Returns
+    -------
+    bool
+        Also true where none was seen.
+    """
+    return network.verdict not in ("refused", "unresolved")
 
 
-def _rates_of(networks: Sequence[SiteNetwork], pair: tuple[str, str]) -> list[tuple[float, JumpRateSummary]]:
+def _left_out(networks: Sequence[SiteNetwork]) -> list[str]:
     return [
-        (network.temperature_K, rate)
+        f"{network.temperature_K:g} K is left out: {'; '.join(network.reasons)}"
         for network in networks
-        for rate in network.rates
-        if (rate.origin, rate.destination) == pair
+        if not shows_jumps(network)
     ]
 
 
+def _kind_of_site(name: str) -> str:
+    """Return the name without its number where that is one of a run, such as ``i-48g`` of ``i-48g.2``."""
+    return name.split(".")[0] if name.startswith("i-") else name
+
+
+def _pooled_rates(
+    networks: Sequence[SiteNetwork], name: Callable[[str], str], confidence: float
+) -> list[tuple[float, JumpRateSummary]]:
+    """Sum over the types of sites that get one name; the time at each counts once for every destination."""
+    found = []
+    for network in networks:
+        exposures = {rate.origin: rate.exposure_ps for rate in network.rates}
+        groups: dict[tuple[str, str], list[JumpRateSummary]] = {}
+        for rate in network.rates:
+            groups.setdefault((name(rate.origin), name(rate.destination)), []).append(rate)
+        for (origin, destination), rates in groups.items():
+            exposure = sum(time for origin_type, time in exposures.items() if name(origin_type) == origin)
+            count = sum(rate.count for rate in rates)
+            length = sum(rate.count * (rate.mean_length_A or 0.0) for rate in rates)
+            summary = JumpRateSummary(
+                origin=origin,
+                destination=destination,
+                count=count,
+                exposure_ps=exposure,
+                rate=rate_quantity(rate_estimate(count, exposure, confidence), confidence),
+                mean_length_A=length / count if count else None,
+            )
+            found.append((network.temperature_K, summary))
+    return found
+
+
 def _barrier(
-    origin: str, destination: str, rates: Sequence[tuple[float, JumpRateSummary]], confidence: float
+    pair: tuple[str, str], all_rates: Sequence[tuple[float, JumpRateSummary]], confidence: float
 ) -> JumpBarrier:
     """Fit one kind of jump."""
+    rates = [(t, rate) for t, rate in all_rates if (rate.origin, rate.destination) == pair]
     counts = np.array([rate.count for _, rate in rates], dtype=np.int64)
     lengths = np.array([rate.mean_length_A or 0.0 for _, rate in rates])
     total = int(counts.sum())
     barrier, attempt, p_value = _fitted(rates, counts, confidence)
     return JumpBarrier(
-        origin=origin,
-        destination=destination,
+        origin=pair[0],
+        destination=pair[1],
         count=total,
         mean_length_A=float(lengths @ counts / total) if total else None,
         barrier=barrier,

@@ -33,6 +33,8 @@ from sse_screen.transport.site_analysis import SiteAnalysis, SiteOptions, analys
 Store = Callable[[bytes, str], BlobReference]
 #: fewer frames, all replicas together, show no density to find sites in
 MINIMUM_FRAMES = 20
+#: of ions that are more on the way than at sites, jumps between sites tell nothing
+_LEAST_TIME_AT_SITES = 0.5
 _NUMBER: JsonDict = {"unit": "1"}
 _PICOSECONDS: JsonDict = {"unit": "ps"}
 _ANGSTROM: JsonDict = {"unit": "angstrom"}
@@ -46,10 +48,14 @@ class SiteNetwork(Document):
     temperature_K: float = Field(description="Temperature", gt=0, json_schema_extra={"unit": "K"})
     n_ions: int = Field(description="Mobile ions in the cell", json_schema_extra=_NUMBER)
     verdict: Verdict = Field(
-        description="ok; upper_limit: no jump was seen; refused: the trajectories show no sites, see reasons"
+        description="ok; upper_limit: no jump was seen; unresolved: the sites do not describe where the ions "
+        "are; refused: the trajectories show no sites, see reasons"
     )
     reasons: list[str] = Field(default_factory=list, description="Why the verdict is not ok")
     n_sites: int = Field(description="Sites in the cell", json_schema_extra=_NUMBER)
+    time_at_sites: float | None = Field(
+        None, description="Share of their time that the ions are at a site", json_schema_extra=_NUMBER
+    )
     n_jumps: int = Field(description="Jumps seen", json_schema_extra=_NUMBER)
     n_replicas: int = Field(description="Trajectories pooled", json_schema_extra=_NUMBER)
     total_time_ps: float = Field(description="Length of all together", json_schema_extra=_PICOSECONDS)
@@ -149,21 +155,20 @@ class SiteNetwork(Document):
         if isosurface_share is not None:
             isosurface_per_A3 = level_enclosing(analysis.smooth_density, isosurface_share)
         values = None if store is None else store(parts.packed_density(analysis), CONTENT_TYPE)
-        jumps, step_ps = analysis.jumps, analysis.time_step_ps
-        back = back_jump_fraction(jumps, back_jump_time_ps / step_ps, confidence)
-        factor, _ = correlation_factor(jumps, confidence=confidence)
-        counts = jump_matrix(jumps, len(analysis.sites)).astype(float)
+        verdict, reasons = _judged(analysis)
+        doubts = reasons if verdict == "unresolved" else []
         return cls(
             mobile_ion=mobile_ion,
             formula=_formula(analysis.species),
             temperature_K=temperature_K,
-            verdict="ok" if len(jumps) else "upper_limit",
-            reasons=[] if len(jumps) else ["no jump was seen"],
+            verdict=verdict,
+            reasons=reasons,
             n_ions=analysis.n_ions,
             n_sites=len(analysis.sites),
-            n_jumps=len(jumps),
+            time_at_sites=analysis.time_at_sites,
+            n_jumps=len(analysis.jumps),
             n_replicas=analysis.n_trajectories,
-            total_time_ps=analysis.n_frames * step_ps,
+            total_time_ps=analysis.n_frames * analysis.time_step_ps,
             inner_radius_A=analysis.radii.inner_A,
             outer_radius_A=analysis.radii.outer_A,
             lattice_A=analysis.sites.cell_A.tolist(),
@@ -171,22 +176,11 @@ class SiteNetwork(Document):
             sites=parts.site_summaries(analysis),
             rates=parts.rate_summaries(analysis, confidence),
             edges=parts.jump_edges(analysis),
-            back_jump_fraction=parts.quantity_of(back, "1", confidence, "no jump was followed long enough"),
             back_jump_time_ps=back_jump_time_ps,
-            correlation_factor=parts.quantity_of(factor, "1", confidence, "fewer than two ions jumped twice"),
-            random_walk_diffusivity=parts.random_walk_diffusivity(analysis, confidence),
-            percolation=parts.network_percolation(analysis),
-            superbasins=[
-                parts.SuperbasinSummary(
-                    sites=list(b.sites), internal_jumps=b.internal_jumps, escapes=b.escapes
-                )
-                for b in superbasins(analysis.network)
-            ],
-            graph_order_parameter=graph_order_parameter(counts),
-            graph_order_parameter_cubed=graph_order_parameter(counts, exponent=3),
+            **(_doubted(doubts) if doubts else _of_jumps(analysis, back_jump_time_ps, confidence)),
             density=parts.density_summary(analysis, isosurface_per_A3, values),
             migration_barriers=parts.migration_barriers(analysis, temperature_K),
-            warnings=list(analysis.warnings),
+            warnings=[warning for warning in analysis.warnings if warning not in reasons],
             **more,
         )
 
@@ -223,7 +217,6 @@ class SiteNetwork(Document):
         SiteNetwork
             The document, its quantities refused for that reason.
         """
-        nothing = Quantity(unit="1", verdict="refused", reasons=[reason])
         return cls(
             mobile_ion=mobile_ion,
             formula=_formula(trajectories[0].species),
@@ -235,19 +228,51 @@ class SiteNetwork(Document):
             n_jumps=0,
             n_replicas=len(trajectories),
             total_time_ps=sum(float(t.times_ps[-1] - t.times_ps[0]) for t in trajectories),
-            back_jump_fraction=nothing,
             back_jump_time_ps=back_jump_time_ps,
-            correlation_factor=nothing,
-            random_walk_diffusivity=nothing.model_copy(update={"unit": "cm2/s"}),
+            **_doubted([reason], "refused"),
             **more,
         )
+
+
+def _judged(analysis: SiteAnalysis) -> tuple[Verdict, list[str]]:
+    """Return whether the sites can be believed and what was seen between them."""
+    if analysis.time_at_sites < _LEAST_TIME_AT_SITES:
+        share = f"{analysis.time_at_sites:.0%}"
+        return "unresolved", [f"ions are at a site only {share} of the time: the sites do not describe them"]
+    return ("ok", []) if len(analysis.jumps) else ("upper_limit", ["no jump was seen"])
+
+
+def _doubted(reasons: list[str], verdict: Verdict = "unresolved") -> dict[str, Quantity]:
+    """Return the quantities of the jumps where these mean nothing."""
+    units = {"back_jump_fraction": "1", "correlation_factor": "1", "random_walk_diffusivity": "cm2/s"}
+    return {name: Quantity(unit=unit, verdict=verdict, reasons=reasons) for name, unit in units.items()}
+
+
+def _of_jumps(analysis: SiteAnalysis, back_jump_time_ps: float, confidence: float) -> dict[str, Any]:
+    """Return what the jumps between the sites say."""
+    jumps = analysis.jumps
+    back = back_jump_fraction(jumps, back_jump_time_ps / analysis.time_step_ps, confidence)
+    factor, _ = correlation_factor(jumps, confidence=confidence)
+    counts = jump_matrix(jumps, len(analysis.sites)).astype(float)
+    return {
+        "back_jump_fraction": parts.quantity_of(back, "1", confidence, "no jump was followed long enough"),
+        "correlation_factor": parts.quantity_of(factor, "1", confidence, "fewer than two ions jumped twice"),
+        "random_walk_diffusivity": parts.random_walk_diffusivity(analysis, confidence),
+        "percolation": parts.network_percolation(analysis),
+        "superbasins": [
+            parts.SuperbasinSummary(sites=list(b.sites), internal_jumps=b.internal_jumps, escapes=b.escapes)
+            for b in superbasins(analysis.network)
+        ],
+        "graph_order_parameter": graph_order_parameter(counts),
+        "graph_order_parameter_cubed": graph_order_parameter(counts, exponent=3),
+    }
 
 
 class SiteNetworkDoc(SiteNetwork, DerivedDocument):
     """Sites and jumps of one material, potential, mobile ion, protocol and temperature, replicas pooled."""
 
     collection: ClassVar[str] = "site_network"
-    meaning_version: ClassVar[str] = "4"
+    meaning_version: ClassVar[str] = "5"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",

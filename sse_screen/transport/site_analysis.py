@@ -153,6 +153,11 @@ class SiteAnalysis:
     n_trajectories: int = 1
     warnings: tuple[str, ...] = field(default=())
 
+    @property
+    def time_at_sites(self) -> float:
+        """Share of the time of all ions that they are at a site, not on the way between two."""
+        return _time_at_sites(self.visits, self.n_frames * self.n_ions)
+
 
 def analyse_sites(
     trajectories: Sequence[Trajectory],
@@ -340,10 +345,14 @@ def _shift(structure: Structure, framework: Framework, cell: Array) -> Array:
     return origin_shift(mine, tile_sites(unit, cell).fractional, cell)
 
 
+def _time_at_sites(visits: Visits, n_positions: int) -> float:
+    return float(visits.durations.sum()) / n_positions
+
+
 def _frame_warnings(visits: Visits, n_positions: int) -> list[str]:
     """Say when ions are mostly between sites or visits too short for the frames."""
     warnings = []
-    at_sites = float(visits.durations.sum()) / n_positions
+    at_sites = _time_at_sites(visits, n_positions)
     if at_sites < 0.8:
         warnings.append(f"ions are at a site only {at_sites:.0%} of the time: the sites do not describe them")
     whole = ~(visits.truncated_start | visits.truncated_end)

@@ -120,6 +120,30 @@ def test_what_is_not_known_at_two_temperatures_is_refused_and_makes_no_infinity(
     assert "Infinity" not in nothing.model_dump_json() + melted.model_dump_json()
 
 
+def test_interstitial_sites_of_two_runs_are_not_matched_by_their_numbers() -> None:
+    """One run has two of a Wyckoff position, the other the same two in the other order, and a third."""
+    one = [rate("4a", "4a", 0), rate("4a", "i-8c.1", 30), rate("4a", "i-8c.2", 2)]
+    one += [rate("i-8c.1", "4a", 31, 50.0), rate("i-8c.2", "4a", 1, 20.0), rate("i-8c.1", "i-8c.2", 4, 50.0)]
+    other = [rate("4a", "i-8c.1", 9), rate("4a", "i-8c.2", 80), rate("i-8c.2", "4a", 70, 90.0)]
+    other += [rate("i-8c.1", "4a", 9, 30.0), rate("i-8c.3", "4a", 8, 10.0)]
+    found = JumpBarriers.of([network(500.0, one), network(700.0, other)])
+    kinds = {(kind.origin, kind.destination): kind for kind in found.kinds}
+    assert set(kinds) == {("4a", "i-8c"), ("i-8c", "4a"), ("i-8c", "i-8c")}
+    assert [point.count for point in kinds["4a", "i-8c"].rates] == [32, 89]
+    assert [point.exposure_ps for point in kinds["4a", "i-8c"].rates] == [EXPOSURE_PS, EXPOSURE_PS]
+    assert [point.exposure_ps for point in kinds["i-8c", "4a"].rates] == [70.0, 130.0]
+    assert kinds["i-8c", "4a"].rates[0].rate.value == pytest.approx(32 / 70)
+
+
+def test_sites_that_do_not_describe_the_ions_are_left_out_and_said() -> None:
+    reason = "ions are at a site only 23% of the time: the sites do not describe them"
+    lost = drawn(900.0, verdict="unresolved", reasons=[reason])
+    found = JumpBarriers.of([drawn(500.0), drawn(700.0), lost])
+    assert (found.n_temperatures, found.verdict) == (2, "ok")
+    assert f"900 K is left out: {reason}" in found.warnings
+    assert JumpBarriers.of([drawn(500.0), lost]).verdict == "refused"
+
+
 def test_rates_that_do_not_follow_a_line_have_no_value() -> None:
     rates = {400.0: 200, 600.0: 220, 800.0: 230, 1000.0: 9000}
     found = JumpBarriers.of([network(t, [rate("4a", "4a", count)]) for t, count in rates.items()])

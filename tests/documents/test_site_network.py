@@ -1,6 +1,7 @@
 """Site networks from trajectories of known walks, and what is stored of them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from sse_screen.documents.site_network import SiteNetwork, SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc, StructureFunctions
 from sse_screen.dynamics.trajectory import Trajectory
 from sse_screen.exceptions import InputError
-from sse_screen.transport.site_analysis import analyse_sites
+from sse_screen.transport.jumps import SiteRadii
+from sse_screen.transport.site_analysis import SiteOptions, analyse_sites
 
 SPACING_A, STEP_PS = 3.0, 0.1
 AXES = np.concatenate([np.eye(3), -np.eye(3)])
@@ -73,6 +75,28 @@ def network() -> SiteNetworkDoc:
     return SiteNetworkDoc.from_trajectories(
         [output(1), output(2)], [walk(0.5, seed=1), walk(0.5, seed=2)], back_jump_time_ps=1.0
     )
+
+
+def test_sites_that_do_not_describe_the_ions_have_no_numbers_of_jumps() -> None:
+    """Ions that drift through the cell as in a liquid are on the way most of their time."""
+    crystal = walk(0.0)
+    drift = np.cumsum(np.random.default_rng(3).normal(0, 1.0, (500, 27, 3)), axis=0)
+    positions = np.concatenate([crystal.positions[:, :27] + drift, crystal.positions[:, 27:]], axis=1) % 9.0
+    liquid = replace(crystal, positions=positions)
+    options = SiteOptions(radii=SiteRadii(0.3, 0.4))
+    analysis = analyse_sites([liquid], "Li", structure=parent() * (3, 3, 3), options=options)
+    found = SiteNetwork.of(analysis, "Li", 600.0)
+    assert found.verdict == "unresolved"
+    assert found.time_at_sites == pytest.approx(analysis.time_at_sites)
+    assert 0 < found.time_at_sites < 0.5
+    assert found.reasons == [
+        f"ions are at a site only {found.time_at_sites:.0%} of the time: the sites do not describe them"
+    ]
+    assert found.reasons[0] not in found.warnings
+    for quantity in (found.back_jump_fraction, found.correlation_factor, found.random_walk_diffusivity):
+        assert (quantity.verdict, quantity.value, quantity.upper) == ("unresolved", None, None)
+    assert found.percolation is None
+    assert found.graph_order_parameter is None
 
 
 def test_known_rate_residence_and_diffusivity_come_back(network: SiteNetworkDoc) -> None:
