@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 from fireworks import LaunchPad
 
@@ -21,18 +23,20 @@ from sse_screen.workflows.monitoring import (
     rerun_infrastructure_failures,
     unfinished,
 )
-from sse_screen.workflows.reaping import reap, reap_twice
+from sse_screen.workflows.reaping import reap, reap_twice, running_jobs
+from sse_screen.workflows.restarts import DEATHS_A_WORKER, DeathCount, describe_death
 from sse_screen.workflows.stopping import OUT_OF_TIME, RESERVE_S
 
 _POLL_S = 1.0
 _LOOK_FOR_LOST_S = 30.0
-_RESTARTS_A_WORKER = 3
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Watch = Callable[[dict[str, int]], None]
 _log = logging.getLogger(__name__)
 
 
-def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, watch: Watch) -> int:
+def launch_workers(
+    settings: Settings, launchpad: LaunchPad, n_workers: int, watch: Watch, campaign: str | None = None
+) -> int:
     """Run workers until no job is ready or running, or the time is over.
 
     Parameters
@@ -45,6 +49,8 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
         Processes, one thread each.
     watch : callable
         Called about once a second with the counts by state.
+    campaign : str, optional
+        Count its jobs only for `watch`; those of others are run too.
 
     Returns
     -------
@@ -57,7 +63,8 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     InputError
         When the wall time is not longer than the reserve in which workers begin nothing any more.
     InfrastructureError
-        When workers keep dying, or the database has gone away for longer than ``database_wait_s``.
+        When workers keep dying: six a slot while no job is finished and ten minutes do not pass without a
+        death. When the database has gone away for longer than ``database_wait_s``.
     """
     if settings.wall_time_s is not None and settings.wall_time_s <= RESERVE_S:
         raise InputError(
@@ -68,11 +75,11 @@ def launch_workers(settings: Settings, launchpad: LaunchPad, n_workers: int, wat
     if patiently(lambda: unfinished(launchpad), settings):
         with _crew(settings, n_workers) as crew:
             try:
-                _watch_over(crew, launchpad, watch)
+                _watch_over(crew, launchpad, lambda: watch(counts_by_state(launchpad, campaign)))
             finally:
                 crew.stop()
                 _make_ready_again(launchpad)
-    watch(patiently(lambda: counts_by_state(launchpad), settings))
+    watch(patiently(lambda: counts_by_state(launchpad, campaign), settings))
     return len(patiently(lambda: failed_launches(launchpad), settings) - earlier)
 
 
@@ -101,7 +108,7 @@ class _Crew:
 
     def __init__(self, settings: Settings, n_workers: int) -> None:
         self.settings = settings
-        self._restarts = _RESTARTS_A_WORKER * n_workers
+        self._deaths = DeathCount(DEATHS_A_WORKER * n_workers)
         self._started = time.monotonic()
         self._processes: list[subprocess.Popen[bytes]] = []
         for _ in range(n_workers):
@@ -113,10 +120,7 @@ class _Crew:
             left_s = settings.wall_time_s - (time.monotonic() - self._started)
             settings = settings.model_copy(update={"wall_time_s": max(left_s, 1.0)})
         environment = os.environ | settings.environment() | dict.fromkeys(_THREADS, "1")
-        directory = settings.work_directory
-        assert directory is not None  # the settings fill it in
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / "workers.log").open("ab") as log:
+        with self._log_file.open("ab") as log:
             started = subprocess.Popen(
                 [sys.executable, "-m", "sse_screen.workflows.worker"],
                 env=environment,
@@ -127,12 +131,31 @@ class _Crew:
             )
         self._processes.append(started)
 
-    def bury(self) -> int:
-        """Take out and count those that died."""
+    @property
+    def _log_file(self) -> Path:
+        """What the workers write to; its folder is made when missing."""
+        directory = self.settings.work_directory
+        assert directory is not None  # the settings fill it in
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / "workers.log"
+
+    def bury(self) -> list[subprocess.Popen[bytes]]:
+        """Take out and give those that died."""
         died = [p for p in self._processes if p.poll() not in (None, 0, OUT_OF_TIME)]
         for process in died:
             self._processes.remove(process)
-        return len(died)
+        return died
+
+    def record(self, died: list[subprocess.Popen[bytes]], launchpad: LaunchPad) -> None:
+        """Say of each dead worker how it ended and what it ran, here and in the log; count them."""
+        jobs = running_jobs(launchpad)
+        completed = launchpad.fireworks.count_documents({"state": "COMPLETED"})
+        for process in died:
+            said = describe_death(process.pid, process.returncode, jobs)
+            with self._log_file.open("a") as log:
+                log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {said}\n")
+            _log.warning("%s", said)
+        self._deaths.add(len(died), completed, time.monotonic())
 
     @property
     def alive(self) -> bool:
@@ -145,16 +168,17 @@ class _Crew:
         return not self.alive and any(process.poll() == OUT_OF_TIME for process in self._processes)
 
     def replace(self, n_died: int) -> None:
-        """Start others, unless workers keep dying."""
-        missing = n_died or (0 if self.alive else 1)
-        if missing and self._restarts < missing:
+        """Start others, unless workers keep dying; one also when all have ended and jobs came since."""
+        if self._deaths.too_many:
             check_free_space(self.settings)  # its message is the better one where that is the cause
             raise InfrastructureError(
-                f"workers keep dying; the last lines of {self.settings.work_directory}/workers.log say why. "
-                "No finished result is lost: mend the cause and run `sse-screen launch` again"
+                f"workers keep dying: {self._deaths.n_deaths} since the last finished job; the last lines "
+                f"of {self._log_file} say how each ended. No finished result is lost: mend the cause and run "
+                "`sse-screen launch` again"
             )
-        self._restarts -= missing
-        for _ in range(missing):
+        # one that died since it was looked at is not one that found nothing to do
+        all_ended_in_order = all(process.poll() == 0 for process in self._processes)
+        for _ in range(n_died or int(all_ended_in_order)):
             self._start()
 
     def stop(self) -> None:
@@ -171,16 +195,20 @@ def _crew(settings: Settings, n_workers: int) -> Iterator[_Crew]:
         crew.stop()
 
 
-def _watch_over(crew: _Crew, launchpad: LaunchPad, watch: Watch) -> None:
+def _watch_over(crew: _Crew, launchpad: LaunchPad, tell: Callable[[], None]) -> None:
     looked = time.monotonic()
-    n_died = 0
+    died: list[subprocess.Popen[bytes]] = []
+    n_missing = 0
     while not crew.out_of_time:
-        n_died += crew.bury()
+        died += crew.bury()
         try:
-            watch(counts_by_state(launchpad))
+            tell()
+            if died:
+                crew.record(died, launchpad)
+                n_missing, died = n_missing + len(died), []
             if not unfinished(launchpad):
                 return
-            if n_died or time.monotonic() - looked > _LOOK_FOR_LOST_S:
+            if n_missing or time.monotonic() - looked > _LOOK_FOR_LOST_S:
                 reap(launchpad)
                 looked = time.monotonic()
         except Exception as error:
@@ -188,8 +216,8 @@ def _watch_over(crew: _Crew, launchpad: LaunchPad, watch: Watch) -> None:
                 raise
             wait_for_database(crew.settings)  # as the workers do
             continue
-        crew.replace(n_died)
-        n_died = 0
+        crew.replace(n_missing)
+        n_missing = 0
         time.sleep(_POLL_S)
 
 

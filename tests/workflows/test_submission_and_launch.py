@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +14,9 @@ import pytest
 from fireworks import FWAction, FWorker
 
 from sse_screen.database.stores import OUTPUTS, launchpad
-from sse_screen.exceptions import InputError
+from sse_screen.exceptions import InfrastructureError, InputError
 from sse_screen.structures.prototypes import build_prototype
-from sse_screen.workflows import submission
+from sse_screen.workflows import launching, submission
 from sse_screen.workflows.campaign import Campaign
 from sse_screen.workflows.launching import launch_workers
 from sse_screen.workflows.monitoring import counts_by_state, failed_launches, failures, rerun_jobs
@@ -22,6 +24,7 @@ from sse_screen.workflows.outbox import sweep
 from sse_screen.workflows.planning import plan_campaign
 from sse_screen.workflows.process_names import worker_name
 from sse_screen.workflows.reaping import reap
+from sse_screen.workflows.restarts import DeathCount
 from sse_screen.workflows.submission import CAMPAIGNS, submit_plan
 
 
@@ -110,6 +113,10 @@ def test_a_killed_worker_costs_one_segment_and_no_result(pad, database, settings
     assert len(keys) == len(set(keys)) == 4
     names = {launch["fworker"]["name"] for launch in pad.launches.find()}
     assert len(names) == 2  # the killed worker and its successor
+    log = (settings_environment.work_directory / "workers.log").read_text()
+    assert re.search(
+        r"UTC: worker \d+ was killed by signal 9 \(SIGKILL\) while it ran job \d+ \(li6ps5cl", log
+    )
     swept = sweep(database, settings_environment.work_directory)
     assert swept.removed >= 4
     assert not {*keys} & {f.name for f in (settings_environment.work_directory / "calculations").glob("*")}
@@ -128,6 +135,66 @@ def test_a_killed_worker_costs_one_segment_and_no_result(pad, database, settings
         )
     ]
     assert len(names) == 4
+
+
+@pytest.fixture
+def kill_workers(monkeypatch):
+    """Give what kills the worker that runs at each look of a launch, so many times; and their pids."""
+    started, killed = [], []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(launching.subprocess, "Popen", Recorded)
+
+    def prepare(n_kills):
+        def watch(_counts):
+            if len(killed) < n_kills and started[-1].pid not in killed:
+                killed.append(started[-1].pid)
+                started[-1].kill()
+
+        return watch, killed
+
+    return prepare
+
+
+def test_more_kills_than_three_do_not_end_a_launch_and_each_is_told(
+    pad, database, settings_environment, caplog, kill_workers
+):
+    submit_plan(plan(materials=[], orderings=[]), database, pad)
+    watch, killed = kill_workers(5)
+    assert launch_workers(settings_environment, pad, 1, watch) == 0
+    assert counts_by_state(pad) == {"COMPLETED": 1}
+    assert len(killed) == 5
+    log = (settings_environment.work_directory / "workers.log").read_text()
+    for pid in killed:
+        assert f"worker {pid} was killed by signal 9 (SIGKILL) between jobs" in log
+        assert f"worker {pid} was killed by signal 9" in caplog.text
+
+
+def test_workers_that_keep_dying_end_a_launch(pad, database, settings_environment, kill_workers):
+    submit_plan(plan(materials=[], orderings=[]), database, pad)
+    watch, killed = kill_workers(100)
+    with pytest.raises(InfrastructureError, match=r"keep dying: 7 since the last finished job.*workers.log"):
+        launch_workers(settings_environment, pad, 1, watch)
+    assert len(killed) == 7
+    assert counts_by_state(pad) == {"READY": 1}
+
+
+def test_deaths_are_forgotten_after_a_finished_job_and_after_a_quiet_time():
+    count = DeathCount(largest=2)
+    count.add(2, n_completed=5, now_s=1000.0)
+    assert not count.too_many
+    count.add(1, n_completed=6, now_s=1001.0)  # a job was finished
+    count.add(1, n_completed=6, now_s=1002.0)
+    assert not count.too_many
+    count.add(1, n_completed=6, now_s=1602.5)  # ten minutes without a death
+    count.add(1, n_completed=6, now_s=1603.0)
+    assert not count.too_many
+    count.add(1, n_completed=6, now_s=2203.0)
+    assert count.too_many
 
 
 def test_a_scientific_failure_keeps_its_reason_and_stops_nothing_else(pad, database, settings_environment):
