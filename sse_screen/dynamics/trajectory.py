@@ -97,10 +97,7 @@ class Trajectory:
         species = tuple(str(symbol) for symbol in self.species)
         if len(species) != n_atoms:
             raise TrajectoryError(f"species: {len(species)} symbols for {n_atoms} atoms")
-        if np.any(np.diff(arrays["times_ps"]) <= 0):
-            raise TrajectoryError("times_ps: must increase from frame to frame")
-        if np.any(np.abs(np.linalg.det(arrays["cells"])) < 1e-6):
-            raise TrajectoryError("cells: a cell has no volume; a periodic cell is needed in every frame")
+        _refuse_impossible(arrays["times_ps"], arrays["cells"])
         for name, array in arrays.items():
             object.__setattr__(self, name, array)
         object.__setattr__(self, "species", species)
@@ -361,13 +358,32 @@ def _as_float(value: FloatArray, name: str) -> FloatArray:
     except (TypeError, ValueError) as error:
         raise TrajectoryError(f"{name}: not an array of numbers ({error})") from error
     if not np.all(np.isfinite(array)):
-        raise TrajectoryError(f"{name}: holds values that are not finite (first at {_first_bad(array)})")
+        raise TrajectoryError(f"{name}: not finite (nan or inf){_first_bad(array, name)}")
     return array
 
 
-def _first_bad(array: FloatArray) -> tuple[int, ...]:
-    """Return the index of the first value that is not finite."""
-    return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+def _refuse_impossible(times_ps: FloatArray, cells: FloatArray) -> None:
+    """Refuse times that do not increase and cells without a volume, naming the frame."""
+    back = np.flatnonzero(np.diff(times_ps) <= 0)
+    if len(back):
+        frame = int(back[0]) + 2
+        raise TrajectoryError(
+            f"times_ps: must increase from frame to frame, and frame {frame} is at "
+            f"{times_ps[frame - 1]:g} ps after one at {times_ps[frame - 2]:g} ps"
+        )
+    flat = np.flatnonzero(np.abs(np.linalg.det(cells)) < 1e-6)
+    if len(flat):
+        raise TrajectoryError(
+            f"cells: frame {flat[0] + 1} has no volume; a periodic cell is needed in every frame"
+        )
+
+
+def _first_bad(array: FloatArray, name: str) -> str:
+    """Return where the first value that is not finite is, frames and atoms counted from 1."""
+    first = [int(i) + 1 for i in np.argwhere(~np.isfinite(array))[0]]
+    if array.ndim == 2:  # one cell for all frames
+        return ""
+    return f" in frame {first[0]}" + (f", atom {first[1]}" if name in ("positions", "velocities") else "")
 
 
 def _normalised_starts(starts: Sequence[int], n_frames: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
 from sse_screen.exceptions import InputError
 
 FORMAT_VERSION = 3
@@ -156,9 +156,10 @@ def read_trajectory_file(
     source : Path, bytes or binary file
         The file, its content, or anything that can be read and sought, such as a blob opened in the database.
     start, stop : int
-        First frame and the one after the last; only these chunks are read.
+        First frame and the one after the last; only these chunks are read. As in a slice, negative ones count
+        from the end, and a stop beyond the end is the end.
     atoms : sequence of int, optional
-        Increasing indices of the atoms to keep; all by default.
+        Indices of the atoms to keep, from 0 on; all by default.
 
     Returns
     -------
@@ -169,8 +170,16 @@ def read_trajectory_file(
     ------
     InputError
         When it is not a trajectory file of a known version.
+    TrajectoryError
+        When it has none of these frames, or not these atoms.
     """
     with _opened(source) as file:
+        n_frames = len(file["times_ps"])
+        if not range(n_frames)[start:stop]:
+            end = "the end" if stop is None else stop
+            raise TrajectoryError(
+                f"{_name(source)}: frames {start} to {end} asked for, the file has {n_frames}"
+            )
         return _frames(file, slice(start, stop), atoms)
 
 
@@ -250,9 +259,13 @@ def stored_size(path: Path) -> StoredSize:
     return StoredSize(n_frames, n_atoms, tolerance_A, path.stat().st_size / (n_frames * n_atoms))
 
 
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, Path) else "the stored trajectory"
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[h5py.File]:
-    name = str(source) if isinstance(source, Path) else "the stored trajectory"
+    name = _name(source)
     try:
         with h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r") as file:
             version = int(file.attrs.get("format_version", -1))
@@ -266,7 +279,11 @@ def _opened(source: Source) -> Iterator[h5py.File]:
 def _frames(file: h5py.File, frames: slice, atoms: Sequence[int] | None) -> Trajectory:
     chosen: Any = slice(None) if atoms is None else list(atoms)
     scale = 2 * float(file.attrs["tolerance_A"])
-    species = np.array(_species_of(file))[chosen]
+    held = _species_of(file)
+    if atoms is not None and (not len(atoms) or min(atoms) < 0 or max(atoms) >= len(held)):
+        asked = f"{min(atoms)} to {max(atoms)}" if len(atoms) else "none"
+        raise TrajectoryError(f"atoms: {asked} asked for, the file has {len(held)} (0 to {len(held) - 1})")
+    species = np.array(held)[chosen]
     optional = {name: file[name][frames] for name in _SCALARS if name in file}
     if "velocities" in file:
         optional["velocities"] = file["velocities"][frames][:, chosen]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +11,7 @@ from ase import units
 from ase.data import chemical_symbols
 
 from sse_screen.dynamics.readers.frames import (
+    BrokenOffError,
     FloatArray,
     Frame,
     ReaderError,
@@ -20,6 +22,7 @@ from sse_screen.dynamics.readers.frames import (
     open_text,
     steps_between_frames,
     take_lines,
+    take_parsed,
     time_step,
 )
 from sse_screen.dynamics.trajectory import Trajectory
@@ -60,14 +63,15 @@ def _frames(file: IO[str], path: Path, options: ReadOptions, notes: list[str]) -
         if options.ends(index):
             return
         try:
-            lines = take_lines(file, n_atoms + 1, where)
-        except ReaderError:
+            if options.wants(index):
+                yield take_parsed(file, n_atoms + 1, where, partial(_frame, index=index, where=where))
+            else:
+                take_lines(file, n_atoms + 1, where)
+        except BrokenOffError:
             if index == 0:
                 raise
             notes.append(broken_off(path, index))
             return
-        if options.wants(index):
-            yield _frame(lines, index, where)
         index += 1
 
 
@@ -83,6 +87,8 @@ def _frame(lines: list[str], index: int, where: str) -> Frame:
     if "pos" not in columns:
         raise ReaderError(f"{where}: no pos among the Properties")
     rows = [line.split() for line in lines[1:]]
+    if not all(rows):
+        raise ReaderError(f"{where}: an empty line among the atoms")
     species = _species(rows, columns, where)
     velocities = None
     if "momenta" in columns:

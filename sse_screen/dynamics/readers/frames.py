@@ -1,12 +1,14 @@
 """What all readers share: frames one by one, options, and their assembly into a trajectory."""
 
 import gzip
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError, concatenate
@@ -15,10 +17,22 @@ FloatArray = NDArray[np.float64]
 
 # Times written with few digits differ by this part of them.
 _SAME_TIME = 1e-3
+# Part of a time step by which the clock may be off where whole frames are missing.
+_WHOLE = 0.05
+_Made = TypeVar("_Made")
+_ELEMENTS = frozenset(chemical_symbols[1:])
 
 
 class ReaderError(TrajectoryError):
     """A file does not hold what its format promises, or an option that it needs was not given."""
+
+
+class NoTimeStepError(ReaderError):
+    """A file does not say its time step, and none was given."""
+
+
+class BrokenOffError(ReaderError):
+    """A file ends within a frame."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,14 @@ class ReadOptions:
         Whether positions follow atoms across boundaries, where the format leaves it open.
     temperature_K : float, optional
         Not needed to read; kept with the trajectory where the file records none.
+    needs_times : bool
+        False where the times of the frames are of no use: a time step of 1 fs stands in for one that the file
+        does not say, and frames may be unevenly spaced.
+
+    Raises
+    ------
+    ReaderError
+        If the type map holds a symbol that is no element.
     """
 
     time_step_fs: float | None = None
@@ -51,6 +73,15 @@ class ReadOptions:
     type_map: dict[int, str] = field(default_factory=dict)
     unwrapped: bool | None = None
     temperature_K: float | None = None
+    needs_times: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse symbols that are no elements."""
+        for number, symbol in self.type_map.items():
+            if symbol not in _ELEMENTS:
+                raise ReaderError(
+                    f"--type-map {number}={symbol}: {symbol!r} is no element; write such as 1=Li"
+                )
 
     def wants(self, index: int) -> bool:
         """Return True if the frame of this index in the file is to be kept."""
@@ -59,6 +90,10 @@ class ReadOptions:
     def ends(self, index: int) -> bool:
         """Return True if no frame from this index on is wanted."""
         return self.stop is not None and index >= self.stop
+
+    def number(self, read: int) -> int:
+        """Return the number in the file, from 1 on, of the frame before which so many were read."""
+        return self.start + read * self.stride + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +151,19 @@ def numbers(lines: list[str], columns: int, where: str) -> FloatArray:
     """
     try:
         return np.array([line.split()[:columns] for line in lines], dtype=float).reshape(len(lines), columns)
-    except ValueError as error:
-        raise ReaderError(f"{where}: expected {columns} numbers a line ({error})") from error
+    except ValueError:
+        number, found = next((n, line) for n, line in enumerate(lines, start=1) if not _holds(line, columns))
+        text = f"line {number} of these holds {found.strip()[:40]!r}"
+        raise ReaderError(f"{where}: expected {columns} numbers a line, {text}") from None
+
+
+def _holds(line: str, columns: int) -> bool:
+    """Return True if a line begins with so many numbers."""
+    words = line.split()[:columns]
+    try:
+        return len([float(word) for word in words]) == columns
+    except ValueError:
+        return False
 
 
 def take_lines(file: Iterable[str], count: int, where: str) -> list[str]:
@@ -125,13 +171,32 @@ def take_lines(file: Iterable[str], count: int, where: str) -> list[str]:
 
     Raises
     ------
-    ReaderError
+    BrokenOffError
         If the file ends before.
     """
     lines = [line for _, line in zip(range(count), file, strict=False)]
     if len(lines) < count:
-        raise ReaderError(f"{where}: the file ends within a frame ({len(lines)} of {count} lines)")
+        raise BrokenOffError(f"{where}: the file ends within a frame ({len(lines)} of {count} lines)")
     return lines
+
+
+def take_parsed(file: Iterable[str], count: int, where: str, parse: Callable[[list[str]], _Made]) -> _Made:
+    """Return what is made of the next lines of a file.
+
+    Raises
+    ------
+    BrokenOffError
+        If the file ends before or within the last of them.
+    ReaderError
+        If `parse` does.
+    """
+    lines = take_lines(file, count, where)
+    try:
+        return parse(lines)
+    except ReaderError as error:
+        if lines and not lines[-1].endswith("\n"):
+            raise BrokenOffError(f"{where}: the file ends within a line ({error})") from error
+        raise
 
 
 def time_step(
@@ -141,12 +206,16 @@ def time_step(
 
     Raises
     ------
+    NoTimeStepError
+        If neither is there, though times are needed.
     ReaderError
-        If neither is there, or it is not positive.
+        If it is not positive.
     """
     step = options.time_step_fs if options.time_step_fs is not None else recorded_fs
+    if step is None and not options.needs_times:
+        return 1.0
     if step is None:
-        raise ReaderError(f"{path}: the file does not say its time step; give it (--time-step-fs)")
+        raise NoTimeStepError(f"{path}: the file does not say its time step; give it (--time-step-fs)")
     if not step > 0:
         raise ReaderError(f"{path}: time step {step} fs is not positive")
     if notes is not None and recorded_fs is not None and _differ(step, recorded_fs):
@@ -176,6 +245,7 @@ def steps_between_frames(options: ReadOptions, path: Path, recorded: float | Non
 def with_own_times(trajectory: Trajectory, path: Path, options: ReadOptions) -> Trajectory:
     """Return a trajectory whose file holds the time of every frame, before a stride is taken.
 
+    Where whole frames are missing, a new segment begins.
     These times are used whatever the options say: a time step of which the frames are whole multiples apart
     is noted with both values.
 
@@ -185,9 +255,17 @@ def with_own_times(trajectory: Trajectory, path: Path, options: ReadOptions) -> 
         If the options contradict the times.
     """
     step = options.time_step_fs
-    if step is None or trajectory.n_frames < 2:
+    if trajectory.n_frames < 2:
         return trajectory
-    interval_fs = 1000 * float(np.median(np.diff(trajectory.times_ps)))
+    intervals = np.diff(trajectory.times_ps)
+    usual = float(np.median(intervals))
+    apart = np.round(intervals / usual)
+    missing = np.flatnonzero((apart > 1) & (np.abs(intervals - apart * usual) < _WHOLE * usual)) + 1
+    if len(missing):
+        trajectory = replace(trajectory, segment_starts=(*trajectory.segment_starts, *missing.tolist()))
+    if step is None:
+        return trajectory
+    interval_fs = 1000 * usual
     if not _differ(step * (options.steps_per_frame or 1), interval_fs):
         return trajectory
     steps = round(interval_fs / step)
@@ -236,9 +314,10 @@ def assemble(
         If there is no frame, the atoms change, or the file breaks off in its first frame.
     """
     segments: list[list[Frame]] = []
-    for frame in frames:
+    for read, frame in enumerate(frames):
+        _refuse_impossible(frame, f"{path}, frame {options.number(read)}")
         if segments and frame.species != segments[0][0].species:
-            raise ReaderError(f"{path}: the atoms change in the frame of step {frame.step:g}")
+            raise ReaderError(f"{path}, frame {options.number(read)}: {_change(segments[0][0], frame)}")
         if segments and frame.step == segments[-1][-1].step:
             continue
         if not segments or frame.step < segments[-1][-1].step or _skips(segments[-1], frame):
@@ -248,6 +327,38 @@ def assemble(
         raise ReaderError(f"{path}: no frame found")
     joined = concatenate([_segment(segment, step_fs, unwrapped, options) for segment in segments])
     return replace(joined, notes=tuple(notes))
+
+
+def _refuse_impossible(frame: Frame, where: str) -> None:
+    """Refuse a frame with a value that is not finite, naming the atom, or without a volume."""
+    for name in ("positions", "cell", "velocities", "temperature_K", "potential_energy_eV"):
+        value = getattr(frame, name)
+        if value is None or np.all(np.isfinite(value)):
+            continue
+        atom = ""
+        if name in ("positions", "velocities"):
+            atom = f" of atom {int(np.argwhere(~np.isfinite(value))[0, 0]) + 1}"
+        raise ReaderError(
+            f"{where}: {name}{atom} not finite (nan or inf): the run broke down there or before; "
+            "end the file before that"
+        )
+    if abs(np.linalg.det(frame.cell)) < 1e-6:
+        raise ReaderError(f"{where}: the cell has no volume; a periodic cell is needed in every frame")
+
+
+def _change(first: Frame, frame: Frame) -> str:
+    """Return how the atoms of a frame differ from those of the first."""
+    if sorted(first.species) == sorted(frame.species):
+        return (
+            "the atoms are in another order than in the first frame, so that none can be followed; write all "
+            "frames in one order (sorted by the atoms' ids)"
+        )
+    return f"atoms {_counts(frame)}, in the first frame {_counts(first)}: all frames must hold the same atoms"
+
+
+def _counts(frame: Frame) -> str:
+    """Return the elements of a frame with their numbers."""
+    return " ".join(f"{symbol}{number}" for symbol, number in sorted(Counter(frame.species).items()))
 
 
 def _skips(segment: Sequence[Frame], frame: Frame) -> bool:

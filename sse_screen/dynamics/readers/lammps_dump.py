@@ -1,13 +1,17 @@
 """LAMMPS text dumps (custom and atom style)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from sse_screen.dynamics.readers.frames import (
+    BrokenOffError,
     FloatArray,
     Frame,
     ReaderError,
@@ -17,12 +21,22 @@ from sse_screen.dynamics.readers.frames import (
     numbers,
     open_text,
     take_lines,
+    take_parsed,
     time_step,
 )
 from sse_screen.dynamics.trajectory import Trajectory
 
-# LAMMPS velocities in metal units are Å/ps.
-_A_PER_PS = 1e-3
+
+@dataclass(frozen=True)
+class _Units:
+    """A unit of velocity in Å/fs and one of time in fs; lengths are in Å in all that are read."""
+
+    velocity_A_per_fs: float
+    time_fs: float
+
+
+# what `dump_modify units yes` writes; lengths of the others are no Å, and lj has none
+_UNITS = {"metal": _Units(1e-3, 1e3), "real": _Units(1.0, 1.0)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +47,86 @@ class _Box:
     origin: FloatArray
 
 
+@dataclass
+class _Header:
+    """What was last said above the atoms of a frame; the units stand at the head of the file only."""
+
+    units: _Units | None = None
+    time_fs: float | None = None
+    step: int = 0
+    n_atoms: int = 0
+    box: _Box | None = None
+
+    def take(self, item: str, file: IO[str], where: str) -> None:
+        """Read the lines of an item."""
+        if item.startswith("BOX BOUNDS"):
+            self.box = take_parsed(file, 3, where, partial(_box, item, where=where))
+            return
+        line = take_lines(file, 1, where)[0].strip()
+        if item == "TIMESTEP":
+            self.step = int(line)
+        elif item == "NUMBER OF ATOMS":
+            self.n_atoms = int(line)
+        elif item == "UNITS":
+            self.units = _units(line, where)
+        elif item == "TIME" and self.units is not None:
+            self.time_fs = float(line) * self.units.time_fs
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A frame, whether it is unwrapped, and its time where the file says it and its units."""
+
+    frame: Frame
+    unwrapped: bool
+    time_fs: float | None
+
+
 def read(path: Path, options: ReadOptions) -> Trajectory:
-    """Read a LAMMPS text dump in metal units.
+    """Read a LAMMPS text dump of a periodic box, in metal units, or real ones if the file says so.
 
     Coordinates are taken, in this order, from xu yu zu, xsu ysu zsu (unwrapped), x y z or xs ys zs with
     image flags ix iy iz (unwrapped by them), and x y z or xs ys zs alone (wrapped). Elements come from the
-    element column or from `type_map`. Atoms are ordered by id. Times are TIMESTEP × the time step.
+    element column or from `type_map`. Atoms are ordered by id. Times are TIMESTEP × the time step, which is
+    recorded where the file holds UNITS and TIME (`dump_modify units yes time yes`).
 
     Raises
     ------
     ReaderError
-        If a frame is broken, a type has no element, no time step was given, or the steps between frames are
-        given and contradict the file.
+        If a frame is broken, a type has no element, no time step is known, or the steps between frames are
+        given and contradict the file; if the units are others or the box is not periodic.
     """
-    step_fs = time_step(options, path)
     notes: list[str] = []
     with open_text(path) as file:
-        frames = list(_frames(file, path, options, notes))
-    unwrapped = bool(frames) and all(flag for _, flag in frames)
+        found = []
+        for read in _frames(file, path, options, notes):
+            if read.time_fs is None:
+                time_step(options, path)  # refuses before the whole file is read
+            found.append(read)
+    step_fs = time_step(options, path, _recorded_step(found, path), notes)
+    unwrapped = bool(found) and all(read.unwrapped for read in found)
     if options.unwrapped is not None:
         unwrapped = options.unwrapped
-    _check_steps([frame.step for frame, _ in frames], path, options)
-    return assemble((frame for frame, _ in frames), path, step_fs, unwrapped, options, notes)
+    _check_steps([read.frame.step for read in found], path, options)
+    return assemble((read.frame for read in found), path, step_fs, unwrapped, options, notes)
+
+
+def _recorded_step(found: list[_Read], path: Path) -> float | None:
+    """Return the time step in fs by the times in the file, None without them."""
+    ratios = [
+        (later.time_fs - earlier.time_fs) / (later.frame.step - earlier.frame.step)
+        for earlier, later in pairwise(found)
+        if earlier.time_fs is not None and later.time_fs is not None and later.frame.step > earlier.frame.step
+    ]
+    if not ratios:
+        return None
+    least, most = min(ratios), max(ratios)
+    if most - least > 1e-3 * most:
+        raise ReaderError(
+            f"{path}: its time step changes, {least:g} to {most:g} fs by TIME and TIMESTEP; cut the file "
+            "where it does and analyse the parts one by one"
+        )
+    return float(np.median(ratios))
 
 
 def _check_steps(steps: list[float], path: Path, options: ReadOptions) -> None:
@@ -69,46 +141,54 @@ def _check_steps(steps: list[float], path: Path, options: ReadOptions) -> None:
         )
 
 
-def _frames(
-    file: IO[str], path: Path, options: ReadOptions, notes: list[str]
-) -> Iterator[tuple[Frame, bool]]:
-    """Give the wanted frames and whether they are unwrapped; one that breaks off is left out and noted."""
-    step, n_atoms, index = 0, 0, 0
-    box: _Box | None = None
+def _frames(file: IO[str], path: Path, options: ReadOptions, notes: list[str]) -> Iterator[_Read]:
+    """Give the wanted frames; one that breaks off is left out and noted."""
+    header, index = _Header(), 0
     for line in file:
         where = f"{path}, frame {index + 1}"
-        if not line.startswith("ITEM:"):
-            if line.strip():
-                raise ReaderError(f"{where}: expected ITEM:, found {line.strip()[:40]!r}")
+        if not line.strip():
             continue
         item = line[5:].strip()
         try:
-            if item == "TIMESTEP":
-                step = int(take_lines(file, 1, where)[0])
-            elif item == "NUMBER OF ATOMS":
-                n_atoms = int(take_lines(file, 1, where)[0])
-            elif item.startswith("BOX BOUNDS"):
-                box = _box(item, take_lines(file, 3, where), where)
-            elif item.startswith("ATOMS"):
-                if options.ends(index):
-                    return
-                lines = take_lines(file, n_atoms, where)
-                if options.wants(index):
-                    if box is None:
-                        raise ReaderError(f"{where}: no BOX BOUNDS before the atoms")
-                    yield _frame(item.split()[1:], lines, box, step, options, where)
-                index += 1
+            if not line.startswith("ITEM:"):
+                error = ReaderError if line.endswith("\n") else BrokenOffError
+                raise error(f"{where}: expected ITEM:, found {line.strip()[:40]!r}")
+            if not item.startswith("ATOMS"):
+                header.take(item, file, where)
+                continue
+            if options.ends(index):
+                return
+            if options.wants(index):
+                parse = partial(_frame, item.split()[1:], header=header, options=options, where=where)
+                yield take_parsed(file, header.n_atoms, where, parse)
             else:
-                take_lines(file, 1, where)
-        except ReaderError as error:
-            if index == 0 or "the file ends within a frame" not in str(error):
+                take_lines(file, header.n_atoms, where)
+            index += 1
+        except BrokenOffError:
+            if index == 0:
                 raise
             notes.append(broken_off(path, index))
             return
 
 
+def _units(style: str, where: str) -> _Units:
+    """Return the units of a style."""
+    if style not in _UNITS:
+        raise ReaderError(
+            f"{where}: UNITS says {style!r}, and only {' and '.join(_UNITS)} are read; convert lengths to Å "
+            "and velocities to Å/ps, and write metal there"
+        )
+    return _UNITS[style]
+
+
 def _box(item: str, lines: list[str], where: str) -> _Box:
     """Return cell and origin: orthogonal, restricted triclinic (bounding box and tilts) or general."""
+    flags = [word for word in item.split() if re.fullmatch("[pfsm]{2}", word)]
+    if any(flag != "pp" for flag in flags):
+        raise ReaderError(
+            f"{where}: BOX BOUNDS says {' '.join(flags)}: the box is not periodic along all three axes (pp), "
+            "and atoms cannot be followed across its faces as in a crystal; run it with boundary p p p"
+        )
     if "abc origin" in item:
         rows = numbers(lines, 4, where)
         return _Box(rows[:, :3], rows[:, 3])
@@ -123,10 +203,11 @@ def _box(item: str, lines: list[str], where: str) -> _Box:
     return _Box(np.array([[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]]), low)
 
 
-def _frame(
-    columns: list[str], lines: list[str], box: _Box, step: int, options: ReadOptions, where: str
-) -> tuple[Frame, bool]:
-    """Return one frame, ordered by id, and whether it is unwrapped."""
+def _frame(columns: list[str], lines: list[str], header: _Header, options: ReadOptions, where: str) -> _Read:
+    """Return one frame, ordered by id."""
+    box = header.box
+    if box is None:
+        raise ReaderError(f"{where}: no BOX BOUNDS before the atoms")
     place = {name: column for column, name in enumerate(columns)}
     rows = [line.split() for line in lines]
     if any(len(row) < len(columns) for row in rows):
@@ -142,15 +223,11 @@ def _frame(
 
     positions, unwrapped = _positions(values, box, where)
     velocities = values("vx", "vy", "vz")
+    if velocities is not None:
+        velocities = velocities * (header.units or _UNITS["metal"]).velocity_A_per_fs
     species = _species(rows, place, options, where)
-    frame = Frame(
-        positions,
-        box.cell,
-        species,
-        step,
-        velocities=None if velocities is None else velocities * _A_PER_PS,
-    )
-    return frame, unwrapped
+    frame = Frame(positions, box.cell, species, header.step, velocities=velocities)
+    return _Read(frame, unwrapped, header.time_fs)
 
 
 def _positions(values, box: _Box, where: str) -> tuple[FloatArray, bool]:  # type: ignore[no-untyped-def]

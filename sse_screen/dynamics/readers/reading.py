@@ -10,7 +10,7 @@ import numpy as np
 
 from sse_screen.dynamics.readers import ase_files, diffusion_analyzer, extended_xyz, lammps_dump, npz, vasp
 from sse_screen.dynamics.readers.frames import ReaderError, ReadOptions
-from sse_screen.dynamics.trajectory import Trajectory
+from sse_screen.dynamics.trajectory import Trajectory, TrajectoryError
 from sse_screen.dynamics.velocity_check import frame_interval_of_velocities_fs
 
 Reader = Callable[[Path, ReadOptions], Trajectory]
@@ -86,6 +86,8 @@ def read_trajectory(
         If the file is missing, not of that format, broken, or needs an option that was not given.
     """
     path, options = Path(path), options or ReadOptions()
+    if path.is_dir():
+        raise ReaderError(f"{path}: is a folder; give the trajectory file in it")
     if not path.is_file():
         raise ReaderError(f"{path}: no such file")
     if options.stride < 1 or options.start < 0:
@@ -103,11 +105,28 @@ def read_trajectory(
         trajectory = FORMATS[chosen](path, options)
     except ReaderError:
         raise
+    except TrajectoryError as error:
+        raise ReaderError(f"{path}: {error}") from error
     except _BROKEN as error:
         raise ReaderError(
             f"{path}: not a readable {chosen} file ({type(error).__name__}: {error})"
         ) from error
+    if options.needs_times:
+        _refuse_uneven(trajectory, path)
     return _with_velocities_compared(_with_temperature(trajectory, options), path)
+
+
+def _refuse_uneven(trajectory: Trajectory, path: Path) -> None:
+    """Refuse frames that are unevenly spaced in time, which no analysis can use."""
+    if trajectory.n_frames < 2:
+        return
+    try:
+        _ = trajectory.time_step_ps
+    except TrajectoryError as error:
+        raise ReaderError(
+            f"{path}: {error}; write frames at one interval, or cut the file where the interval changes and "
+            "analyse the parts one by one"
+        ) from error
 
 
 def _with_velocities_compared(trajectory: Trajectory, path: Path) -> Trajectory:

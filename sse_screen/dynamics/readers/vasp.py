@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from sse_screen.dynamics.readers.frames import (
+    BrokenOffError,
     FloatArray,
     Frame,
     ReaderError,
@@ -19,6 +21,7 @@ from sse_screen.dynamics.readers.frames import (
     open_text,
     steps_between_frames,
     take_lines,
+    take_parsed,
     time_step,
 )
 from sse_screen.dynamics.trajectory import Trajectory
@@ -59,19 +62,21 @@ def _xdatcar_frames(file: IO[str], path: Path, options: ReadOptions, notes: list
         header = []
         if options.ends(index):
             return
+        where = f"{path}, frame {index + 1}"
         try:
-            lines = take_lines(file, len(species), f"{path}, frame {index + 1}")
-        except ReaderError:
+            if options.wants(index):
+                positions = take_parsed(file, len(species), where, partial(numbers, columns=3, where=where))
+                if line.lower().startswith("direct"):
+                    positions = positions @ cell
+                count = line.partition("=")[2].split()
+                yield Frame(positions, cell, species, float(count[0]) if count else index)
+            else:
+                take_lines(file, len(species), where)
+        except BrokenOffError:
             if index == 0:
                 raise
             notes.append(broken_off(path, index))
             return
-        if options.wants(index):
-            positions = numbers(lines, 3, f"{path}, frame {index + 1}")
-            if line.lower().startswith("direct"):
-                positions = positions @ cell
-            count = line.partition("=")[2].split()
-            yield Frame(positions, cell, species, float(count[0]) if count else index)
         index += 1
 
 
