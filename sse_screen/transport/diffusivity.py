@@ -229,11 +229,12 @@ def judge(
     """
     statistics, scan, hop = fitted.statistics, fitted.scan, fitted.hop_A
     ion_time = statistics.ion_time_ps
-    slope = 0.0 if scan is None else scan.fit.slope
+    slope = curve_rise(fitted)[0] if scan is None else scan.fit.slope
     largest = float(statistics.msd_A2.max())
     jumps = slope * ion_time / hop**2
     log_error = 0.0 if scan is None else float(np.sqrt(scan.log_variance))
-    outcomes = g.sampling_gates(ensemble.sparse_steps) + g.jump_gates(largest, jumps, log_error, hop)
+    outcomes = g.sampling_gates(ensemble.sparse_steps)
+    outcomes += g.jump_gates(largest, jumps, log_error, hop, statistics.concerted_ions)
     alpha: tuple[float, float] | None = None
     if scan is not None and fitted.model is not None:
         alpha = g.local_exponent(statistics, fitted.overlaps, fitted.model, scan, hop)
@@ -242,7 +243,7 @@ def judge(
         outcomes.append(g.halves_gate(ensemble.mobile, ensemble.time_step_ps, start_ps))
     else:
         start_ps = float(statistics.times_ps[len(statistics.lags) // 2])
-        outcomes.append(_no_slope_gate(statistics))
+        outcomes.append(_no_slope_gate(statistics, slope))
     curves = {symbol: pooled_curve(pieces, statistics.lags) for symbol, pieces in ensemble.framework.items()}
     outcomes += g.framework_gates(ensemble.framework, curves, statistics, start_ps, slope)
     outcomes += [g.Gate(name="run", outcome="warning", message=text) for text in ensemble.warnings]
@@ -276,12 +277,15 @@ def judge(
     )
 
 
-def _no_slope_gate(statistics: LagStatistics) -> g.Gate:
+def _no_slope_gate(statistics: LagStatistics, rise_A2_per_ps: float) -> g.Gate:
     """Return why there is no slope: too few frames for a fit, or a curve that does not rise."""
     if len(statistics.lags) < 6:
         frames = max(statistics.frames)
         return g.Gate(name="length", outcome="refused", message=f"{frames} frames are too few for any slope")
-    return g.Gate(name="slope", outcome="failed", message="the mean squared displacement does not rise")
+    message = "the mean squared displacement does not rise"
+    if rise_A2_per_ps > 0:
+        message = "the mean squared displacement does not rise in a straight line: no slope can be fitted"
+    return g.Gate(name="slope", outcome="failed", message=message)
 
 
 def _verdict(estimate: Quantity, outcomes: Sequence[g.Gate], fitted: Fitted, confidence: float) -> Quantity:
@@ -310,29 +314,73 @@ def _lower_end(estimate: Quantity, fitted: Fitted, confidence: float) -> float |
         return estimate.lower
     log_error = float(np.sqrt(scan.log_variance))
     jumps = scan.fit.slope * fitted.statistics.ion_time_ps / fitted.hop_A**2
-    return estimate.value * g.lower_end_of_selected(jumps, log_error, confidence) / jumps
+    independent = jumps / fitted.statistics.concerted_ions
+    return estimate.value * g.lower_end_of_selected(independent, log_error, confidence) / independent
 
 
 def upper_limit(fitted: Fitted, confidence: float) -> float:
     """Return a diffusivity in cm²/s that the true one does not exceed at the given (two-sided) confidence.
 
-    The larger of the upper bounds from all starts of the fit and of the Poisson bound: if n effective jumps
-    were seen, the mean number is below χ²(2n + 2)/2; ions that move together count as one.
+    The largest of the upper bounds from all starts of the fit, from the plain rise of the curve
+    (:func:`curve_rise`) and of the Poisson bound: if n effective jumps were seen, the mean number is below
+    χ²(2n + 2)/2; ions that move together count as one.
     """
     statistics, scan = fitted.statistics, fitted.scan
     tail = 0.5 + confidence / 2
     slope = 0.0 if scan is None else scan.fit.slope
-    jumps = slope * statistics.ion_time_ps / fitted.hop_A**2
     together = statistics.concerted_ions
-    most = together * float(scipy.stats.chi2.ppf(tail, 2 * jumps / together + 2)) / 2
-    bounds = [most * fitted.hop_A**2 / statistics.ion_time_ps]
+    rise, events = curve_rise(fitted)
+    bounds = [
+        fitted.hop_A**2 / statistics.ion_time_ps * together * _most(jumps / together, tail)
+        for jumps in (0.0, slope * statistics.ion_time_ps / fitted.hop_A**2)
+    ]
+    if events > 0:
+        bounds.append(rise / events * _most(events, tail))
     if scan is not None:
         z = float(scipy.stats.norm.ppf(tail))
-        bounds.append(slope * float(np.exp(min(z * np.sqrt(scan.log_variance), 50.0))))
         # A start whose error exceeds a factor e says nothing about the slope.
-        each = zip(scan.slopes, scan.log_errors, strict=True)
+        each = [(slope, float(np.sqrt(scan.log_variance))), *zip(scan.slopes, scan.log_errors, strict=True)]
         bounds += [value * float(np.exp(z * error)) for value, error in each if error < 0.5]
     return max(bounds) / 6 * A2_PER_PS
+
+
+def _most(seen: float, tail: float) -> float:
+    """Return the upper end of the mean of a Poisson number of which so many were seen."""
+    return float(scipy.stats.chi2.ppf(tail, 2 * seen + 2)) / 2
+
+
+def curve_rise(fitted: Fitted) -> tuple[float, float]:
+    """Return how fast the curve rises as a whole, and how many independent events tell so.
+
+    From a tenth to the half of its lags in time, where vibrations have ended and windows still overlap
+    little: no start is chosen and no line is fitted, so that it is there when no line can be.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        Curve, overlaps of its windows and hop distance.
+
+    Returns
+    -------
+    rise : float
+        Å²/ps; 0 where the curve does not rise.
+    events : float
+        The inverse of its relative variance by hops and diffusion (as in
+        :func:`sse_screen.transport.line_fit.model_covariance`); 0 where it does not rise.
+    """
+    statistics, overlaps = fitted.statistics, fitted.overlaps
+    times, curve = statistics.times_ps, statistics.msd_A2
+    first, last = (int(np.searchsorted(times, share * times[-1])) for share in (0.1, 0.5))
+    rise = float(curve[last] - curve[first]) / float(times[last] - times[first]) if last > first else 0.0
+    if rise <= 0:
+        return 0.0, 0.0
+    model = describe(statistics, overlaps, first)
+    excess = max(model.hop_excess_A2, fitted.hop_A**2) * rise
+    both = np.ix_((first, last), (first, last))
+    covariance = excess * overlaps.first[both] + model.gaussian * rise**2 * overlaps.second[both]
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    span = float(times[last] - times[first])
+    return rise, (rise * span) ** 2 / float(variance * statistics.concerted_ions)
 
 
 def _curve(times_ps: FloatArray, values_A2: FloatArray) -> Curve:

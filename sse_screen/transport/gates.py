@@ -56,7 +56,9 @@ def _gate(name: str, outcome: Outcome, message: str, value: float | None = None)
     return Gate(name=name, outcome=outcome, message="" if outcome == "passed" else message, value=value)
 
 
-def jump_gates(largest_msd_A2: float, effective_jumps: float, log_error: float, hop_A: float) -> list[Gate]:
+def jump_gates(
+    largest_msd_A2: float, effective_jumps: float, log_error: float, hop_A: float, concerted_ions: float = 1.0
+) -> list[Gate]:
     """Test that the ions left their sites, and often enough.
 
     It is the lower end of the 95 % interval of the number of jumps that must reach 30: of short runs, only
@@ -72,6 +74,8 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, log_error: float, 
         Standard error of its logarithm.
     hop_A : float
         Distance between sites in Å.
+    concerted_ions : float
+        Ions that move together, whose jumps count as one.
     """
     reached = largest_msd_A2 / hop_A**2
     far = _gate(
@@ -80,14 +84,16 @@ def jump_gates(largest_msd_A2: float, effective_jumps: float, log_error: float, 
         f"the mean squared displacement reaches {reached:.2g} squared hops of {hop_A:.2f} Å; 1 is needed",
         reached,
     )
-    fewest = effective_jumps * float(np.exp(-1.96 * log_error))
-    outcome: Outcome = "passed" if effective_jumps >= FEW_JUMPS else "warning"
+    independent = effective_jumps / concerted_ions
+    fewest = independent * float(np.exp(-1.96 * log_error))
+    outcome: Outcome = "passed" if independent >= FEW_JUMPS else "warning"
     if fewest < MINIMUM_JUMPS:
         outcome = "failed"
+    together = "" if concerted_ions == 1 else f", {independent:.1f} of them independent (ions move together)"
     many = _gate(
         "effective_jumps",
         outcome,
-        f"{effective_jumps:.1f} effective jumps, at least {fewest:.1f} at 95 % confidence; "
+        f"{effective_jumps:.1f} effective jumps{together}, at least {fewest:.1f} at 95 % confidence; "
         f"{MINIMUM_JUMPS:.0f} are needed for certain, better {FEW_JUMPS:.0f}",
         effective_jumps,
     )

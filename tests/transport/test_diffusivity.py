@@ -171,6 +171,46 @@ def test_caged_ions_are_sub_diffusive():
     assert "sub-diffusive" in reasons(result)
 
 
+def caged(seed):
+    """Ions that rattle fast between two sites 3 Å apart, with some 20 jumps on by 3 Å among all of them."""
+    generator = np.random.default_rng(seed)
+    moved, diffusivity = uncorrelated_hops(1, IONS, FRAMES, 20, generator, hop_A=3.0)
+    flips = np.cumsum(generator.random((FRAMES, IONS)) < 0.05, axis=0) + generator.integers(0, 2, IONS)
+    rattling = np.zeros((FRAMES, IONS, 3))
+    rattling[..., 0] = 3.0 * (flips % 2)
+    moved = moved[0] + rattling + generator.normal(0, 0.15, (FRAMES, IONS, 3))
+    return as_trajectory(moved, STEP_PS, generator), diffusivity / STEP_PS * A2_PER_PS
+
+
+def test_a_limit_holds_also_where_no_line_can_be_fitted():
+    without_line, missed, ratios = 0, 0, []
+    for seed in range(100):
+        trajectory, truth = caged(seed)
+        result = verdict_of(trajectory, hop=3.0)
+        found = result.tracer_diffusivity
+        assert found.verdict == "upper_limit"
+        missed += found.upper < truth
+        ratios.append(found.upper / truth)
+        if result.window is None:
+            without_line += 1
+            assert result.effective_jumps > 0
+            assert "does not rise in a straight line" in reasons(result)
+    assert without_line >= 5
+    assert missed <= 5
+    assert np.median(ratios) < 4
+
+
+def test_a_limit_is_no_larger_for_a_slope_that_says_nothing():
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        # slow vibrations: what a fit takes for a slope is noise of them
+        frozen = as_trajectory(vibrations((FRAMES, IONS, 3), 0.3, 60.0, generator), STEP_PS, generator)
+        found = verdict_of(frozen).tracer_diffusivity
+        unseen = 3.69 * 2.0**2 / (6 * IONS * (FRAMES - 1) * STEP_PS) * A2_PER_PS
+        assert found.verdict == "upper_limit"
+        assert unseen * 0.99 < found.upper < 5 * unseen
+
+
 def test_few_jumps_are_an_upper_limit_above_the_truth():
     trajectory, truth = diffusing(jumps=12, seed=8)
     found = verdict_of(trajectory).tracer_diffusivity
