@@ -109,7 +109,7 @@ class DiffusivityDoc(DerivedDocument):
     """Diffusivity and conductivity of one mobile ion at one temperature, all replicas pooled."""
 
     collection: ClassVar[str] = "diffusivity"
-    meaning_version: ClassVar[str] = "6"
+    meaning_version: ClassVar[str] = "7"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",

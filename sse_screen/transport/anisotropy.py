@@ -1,18 +1,22 @@
 """Diffusivity tensor, and diffusivities within crystal planes and along crystal axes."""
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 from pydantic import Field
 
 from sse_screen.documents.base import Document, Quantity, Verdict
-from sse_screen.transport.diffusivity import A2_PER_PS, Fitted, quantity, slope_at_start
+from sse_screen.transport.diffusivity import A2_PER_PS, Fitted, quantity, slope_at_start, upper_limit
 from sse_screen.transport.ensemble import Ensemble
 from sse_screen.transport.line_fit import slope_weights
 
 FloatArray = NDArray[np.float64]
 
 _UNIT = "cm2/s"
+# Of ln D: its 95 % interval spans a factor of fifty already.
+_LARGEST_LOG_ERROR = 1.0
 AXES = {"a": (0,), "b": (1,), "c": (2,)}
 PLANES = {"ab": (0, 1), "bc": (1, 2), "ac": (0, 2)}
 
@@ -51,7 +55,7 @@ class DiffusivityTensor(Document):
 
         def judged(found: Quantity) -> Quantity:
             """Return a quantity without its value where the tracer's has none."""
-            if found.verdict not in ("ok", "diffusive"):
+            if found.verdict not in ("ok", "diffusive") and tracer.verdict != "refused":
                 return found
             return found.unresolved(reason)
 
@@ -76,6 +80,11 @@ def projected_diffusivity(fitted: Fitted, directions: FloatArray, confidence: fl
         One to three independent vectors, shape (n, 3), not necessarily orthogonal.
     confidence : float
         Probability of the interval.
+
+    Returns
+    -------
+    Quantity
+        An upper limit where the slope in these directions cannot be told from zero.
     """
     none = {"unit": _UNIT, "confidence": confidence, "value": None, "lower": None, "upper": None}
     if fitted.scan is None:
@@ -83,12 +92,15 @@ def projected_diffusivity(fitted: Fitted, directions: FloatArray, confidence: fl
     basis = np.linalg.qr(np.asarray(directions, dtype=float).T)[0].T
     statistics = fitted.statistics.projected(basis.T @ basis)
     start_ps = float(fitted.statistics.times_ps[fitted.scan.fit.start])
-    found = slope_at_start(statistics, start_ps, fitted.ordinary)
-    if found is None:
-        return Quantity(**none, verdict="unresolved", reasons=["no positive slope in this direction"])
-    slope, error = found
+    slope, error = slope_at_start(statistics, start_ps, fitted.ordinary) or (0.0, np.inf)
     extra = max(fitted.scan.log_variance - fitted.scan.fit.log_variance, 0.0)
     total = float(np.hypot(error, np.sqrt(extra)))
+    if total > _LARGEST_LOG_ERROR:
+        projected = replace(fitted, statistics=statistics, scan=None, model=None)
+        limit = upper_limit(projected, confidence, len(basis))
+        reason = "the slope in this direction cannot be told from zero"
+        found = none | {"lower": 0.0, "upper": limit}
+        return Quantity(**found, verdict="upper_limit", reasons=[reason])
     return quantity(slope / (2 * len(basis)) * A2_PER_PS, total, _UNIT, confidence)
 
 

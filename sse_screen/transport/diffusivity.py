@@ -318,12 +318,13 @@ def _lower_end(estimate: Quantity, fitted: Fitted, confidence: float) -> float |
     return estimate.value * g.lower_end_of_selected(independent, log_error, confidence) / independent
 
 
-def upper_limit(fitted: Fitted, confidence: float) -> float:
+def upper_limit(fitted: Fitted, confidence: float, dimensions: int = 3) -> float:
     """Return a diffusivity in cm²/s that the true one does not exceed at the given (two-sided) confidence.
 
     The largest of the upper bounds from all starts of the fit, from the plain rise of the curve
     (:func:`curve_rise`) and of the Poisson bound: if n effective jumps were seen, the mean number is below
-    χ²(2n + 2)/2; ions that move together count as one.
+    χ²(2n + 2)/2; ions that move together count as one. ``dimensions`` are those of the displacements: fewer
+    than three where they are projected.
     """
     statistics, scan = fitted.statistics, fitted.scan
     tail = 0.5 + confidence / 2
@@ -341,7 +342,7 @@ def upper_limit(fitted: Fitted, confidence: float) -> float:
         # A start whose error exceeds a factor e says nothing about the slope.
         each = [(slope, float(np.sqrt(scan.log_variance))), *zip(scan.slopes, scan.log_errors, strict=True)]
         bounds += [value * float(np.exp(z * error)) for value, error in each if error < 0.5]
-    return max(bounds) / 6 * A2_PER_PS
+    return max(bounds) / (2 * dimensions) * A2_PER_PS
 
 
 def _most(seen: float, tail: float) -> float:

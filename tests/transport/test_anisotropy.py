@@ -75,8 +75,35 @@ def test_planes_and_axes_are_those_of_the_crystal():
     assert found.planar["bc"].lower < found.planar["ac"].value
 
 
-def test_a_projection_without_slope_is_unresolved():
+def test_a_direction_without_motion_is_an_upper_limit():
     ensemble = ensemble_of((0.4, 0.1, 0.0), np.eye(3))
     found = projected_diffusivity(fit_ensemble(ensemble, hop_distance_A=2.0), np.eye(3)[2:])
-    assert found.verdict == "unresolved"
-    assert found.value is None
+    assert (found.verdict, found.value, found.lower) == ("upper_limit", None, 0.0)
+    # 3.69 jumps of 2 Å that could have been missed, in one dimension
+    assert found.upper == pytest.approx(3.69 * 4 / (2 * IONS * (FRAMES - 1) * 0.1) * A2_PER_PS, rel=0.01)
+
+
+def test_a_slow_direction_is_held_by_its_interval_or_limit():
+    """Planes of fast hops with one jump between them on average: the key number of a layered conductor."""
+    n_frames, n_ions, hop_A, limits, missed = 1500, 24, 3.0, 0, 0
+    truth = (1 / (n_ions * n_frames)) * hop_A**2 / 2 / 0.1 * A2_PER_PS
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        rates = np.array([200.0, 200.0, 1.0]) / (n_ions * n_frames)
+        steps = generator.poisson(rates / 2, (n_frames, n_ions, 3)).astype(float)
+        steps -= generator.poisson(rates / 2, (n_frames, n_ions, 3))
+        walk = hop_A * np.cumsum(steps, axis=0) + generator.normal(0, 0.15, steps.shape)
+        framework = generator.normal(0, 0.1, (n_frames, 20, 3))
+        trajectory = Trajectory(
+            np.concatenate([walk, framework], axis=1),
+            np.eye(3) * 15,
+            ("Li",) * n_ions + ("S",) * 20,
+            0.1 * np.arange(n_frames),
+            unwrapped=True,
+        )
+        fitted = fit_ensemble(prepare_ensemble([trajectory], "Li"), hop_distance_A=hop_A)
+        found = projected_diffusivity(fitted, np.eye(3)[2:])
+        limits += found.verdict == "upper_limit"
+        missed += not found.lower < truth < found.upper
+    assert limits >= 15
+    assert missed <= 4
