@@ -283,6 +283,8 @@ def _interval(quantity: dict[str, Any], scale: float) -> str:
     value, lower, upper = (quantity.get(name) for name in ("value", "lower", "upper"))
     if value is not None and lower is not None and upper is not None:
         return f"{value * scale:.3g} ({lower * scale:.3g} … {upper * scale:.3g})"
+    if lower is not None and upper is not None and quantity.get("verdict") == "unresolved":
+        return f"{lower * scale:.3g} … {upper * scale:.3g}"
     return f"< {upper * scale:.3g}" if upper is not None else "–"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,16 @@ EPILOG = (
     "[bold]sse-screen analyze --json[/bold] printed; [bold]sse-screen arrhenius table.csv --json[/bold] "
     "takes columns temperature_K, diffusivity_cm2_per_s and, where known, log_error and upper_limit (0 or 1)."
 )
+
+_NO_ANALYSIS = "not what `sse-screen analyze --json` prints"
+# fields that tell what an analysis or a stored diffusivity is of, and what it is when they differ
+_SYSTEM = {
+    "mobile_species": "ions",
+    "mobile_ion": "ions",
+    "formula": "crystals",
+    "framework_species": "frameworks",
+    "potential_sha256": "potentials",
+}
 
 
 def arrhenius(
@@ -42,10 +52,11 @@ def arrhenius(
 
         save_image(arrhenius_figure(fit, at), plot, "--plot")
     if as_json:
-        content = fit.model_dump(mode="json") | {
-            "extrapolation": {"temperature_K": at, **fit.diffusivity_at(at).model_dump(mode="json")}
+        # pydantic's own JSON has null where json would write Infinity
+        content = json.loads(fit.model_dump_json()) | {
+            "extrapolation": {"temperature_K": at, **json.loads(fit.diffusivity_at(at).model_dump_json())}
         }
-        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     else:
         _print(fit, at)
 
@@ -54,6 +65,7 @@ def _distinct_points(files: list[Path]) -> list[ArrheniusPoint]:
     """Return the points of all files; a copy is no replica."""
     first: dict[tuple[float, float, float | None], Path] = {}
     points = []
+    _of_one_system(files)
     for file in files:
         for point in _points(file):
             key = (point.temperature_K, point.diffusivity_cm2_per_s, point.log_error)
@@ -72,6 +84,42 @@ def _points(file: Path) -> list[ArrheniusPoint]:
     return _table_points(file) if file.suffix.lower() == ".csv" else _analysis_points(file)
 
 
+def _of_one_system(files: list[Path]) -> None:
+    """Refuse analyses of different ions or crystals, as far as the files say what they are of."""
+    first: dict[str, tuple[Path, Any]] = {}
+    for file in files:
+        if file.suffix.lower() == ".csv":
+            continue
+        content = _json(file)
+        for field, what in _SYSTEM.items():
+            if field not in content:
+                continue
+            other, value = first.setdefault(field, (file, content[field]))
+            if value != content[field]:
+                raise InputError(
+                    f"{other} and {file} are of different {what}: {_listed(value)} and "
+                    f"{_listed(content[field])} ({field}); fit each by itself"
+                )
+
+
+def _listed(value: Any) -> str:
+    """Return a symbol or a list of them as text."""
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """Return a JSON object."""
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{file}: {_NO_ANALYSIS} ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: {_NO_ANALYSIS} (a {type(content).__name__}, not an object)")
+    return content
+
+
 def _analysis_points(file: Path) -> list[ArrheniusPoint]:
     """Return the point of one analysis; a refused one gives none."""
     from pydantic import ValidationError
@@ -79,14 +127,12 @@ def _analysis_points(file: Path) -> list[ArrheniusPoint]:
     from sse_screen.documents.base import Quantity
     from sse_screen.transport.arrhenius import ArrheniusPoint
 
+    content = _json(file)
     try:
-        content = json.loads(file.read_text())
         temperature = content["temperature_K"]
         quantity = Quantity.model_validate(content["tracer_diffusivity"])
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise InputError(f"{file}: not what `sse-screen analyze --json` prints ({error})") from error
+    except (KeyError, ValidationError) as error:
+        raise InputError(f"{file}: {_NO_ANALYSIS} ({error})") from error
     if temperature is None:
         raise InputError(f"{file}: temperature_K is null; run analyze with --temperature-K")
     point = ArrheniusPoint.from_quantity(float(temperature), quantity)
@@ -122,6 +168,8 @@ def _print(fit: ArrheniusFit, at: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sse_screen.reporting.ranking import too_wide
+
     console = Console()
     table = Table("quantity", "value", "95 % interval", "unit", "verdict", title="Arrhenius")
     rows = [
@@ -132,6 +180,8 @@ def _print(fit: ArrheniusFit, at: float) -> None:
     for name, found in rows:
         value = "-" if found.value is None else f"{found.value:.3g}"
         ends = "-" if found.upper is None else f"{found.lower:.3g} to {found.upper:.3g}"
+        if (wide := too_wide(found)) is not None:
+            ends = f"- ({wide})"
         table.add_row(name, value, ends, found.unit, found.verdict)
     console.print(table)
     for name, found in rows:

@@ -41,7 +41,7 @@ class ActivationEnergyDoc(DerivedDocument):
     """Arrhenius fit over all temperatures, and what it gives at 300 K."""
 
     collection: ClassVar[str] = "activation_energy"
-    meaning_version: ClassVar[str] = "2"
+    meaning_version: ClassVar[str] = "3"
     group_fields: ClassVar[tuple[str, ...]] = (
         "material_id",
         "potential_sha256",
@@ -64,8 +64,14 @@ class ActivationEnergyDoc(DerivedDocument):
     protocol_id: str = Field(description="Hash of these conditions")
     verdict: Verdict = Field(description="What the activation energy may be taken for")
     flags: list[str] = Field(description="What to know of the points and the fit")
-    activation_energy: Quantity = Field(description="Activation energy", json_schema_extra={"unit": "eV"})
-    prefactor: Quantity = Field(description="Prefactor D0", json_schema_extra=_DIFFUSIVITY)
+    activation_energy: Quantity = Field(
+        description="Activation energy; an interval without a value where it is doubtful",
+        json_schema_extra={"unit": "eV"},
+    )
+    prefactor: Quantity = Field(
+        description="Prefactor D0; an interval without a value where the activation energy is doubtful",
+        json_schema_extra=_DIFFUSIVITY,
+    )
     diffusivity_300K: Quantity = Field(
         description="Tracer diffusivity at 300 K from the fit", json_schema_extra=_DIFFUSIVITY
     )

@@ -37,7 +37,7 @@ class CandidateDoc(DerivedDocument):
     """
 
     collection: ClassVar[str] = "candidate"
-    meaning_version: ClassVar[str] = "2"
+    meaning_version: ClassVar[str] = "3"
     group_fields: ClassVar[tuple[str, ...]] = ("survey", "material_name")
 
     survey: str = Field(description="Name of the campaign")
@@ -71,7 +71,10 @@ class CandidateDoc(DerivedDocument):
     conductivity_300K: Quantity = Field(
         description="Conductivity at 300 K from the fit over temperatures", json_schema_extra=_CONDUCTIVITY
     )
-    activation_energy: Quantity = Field(description="Activation energy", json_schema_extra={"unit": "eV"})
+    activation_energy: Quantity = Field(
+        description="Activation energy; an interval without a value where it is doubtful",
+        json_schema_extra={"unit": "eV"},
+    )
     activation_energy_id: str | None = Field(None, description="Its document in activation_energy")
     energy_above_hull_eV_per_atom: float | None = Field(
         None, description="Distance to the hull", json_schema_extra=_PER_ATOM

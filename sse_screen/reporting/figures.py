@@ -19,6 +19,7 @@ from sse_screen.documents.diffusivity import DiffusivityDoc
 from sse_screen.documents.site_network import SiteNetworkDoc
 from sse_screen.documents.structure_function import StructureFunctionDoc
 from sse_screen.documents.vibrational_free_energy import SPACING_THz, VibrationalFreeEnergyDoc
+from sse_screen.reporting.ranking import quantity_text
 from sse_screen.thermodynamics.composition_space import elemental_space, end_member_space, place_on_hull
 from sse_screen.thermodynamics.figures import (
     binary_hull_figure,
@@ -115,13 +116,11 @@ def arrhenius_figure(document: ActivationEnergyDoc) -> Figure:
     axes.set_xlabel("1000/T (1/K)")
     axes.set_ylabel("tracer diffusivity (cm²/s)")
     energy = document.activation_energy
-    if energy.value is not None:
-        text = f"{energy.value:.2f} eV"
-        if energy.lower is not None and energy.upper is not None:
-            text += f" [{energy.lower:.2f}, {energy.upper:.2f}]"
-        axes.set_title(f"{document.material_name}: E_a = {text}", fontsize=10)
-    else:
-        axes.set_title(f"{document.material_name}: {document.verdict.replace('_', ' ')}", fontsize=10)
+    verdict = document.verdict.replace("_", " ")
+    text = f"E_a = {quantity_text(energy)}" if energy.value is not None else verdict
+    if energy.value is None and energy.upper is not None:
+        text = f"E_a = {quantity_text(energy)}, {verdict}"
+    axes.set_title(f"{document.material_name}: {text}", fontsize=10)
     _temperature_axis(axes, [point.temperature_K for point in document.points])
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from sse_screen.documents.convex_hull import ConvexHullDoc
 from sse_screen.documents.diffusivity import DiffusivityDoc
 
 NOTHING = "–"
+# an interval of a diffusivity, conductivity or frequency that spans more decades tells nothing
+_WIDEST_DECADES = 4.0
+_LOGARITHMIC_UNITS = ("cm2/s", "S/cm", "THz")
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,11 @@ def quantity_text(quantity: Quantity, *, with_unit: bool = True) -> str:
     -------
     str
         Such as ``1.2e-05 [8.1e-06, 1.8e-05] cm2/s``, ``< 3e-06 cm2/s`` for an upper limit,
-        ``0.1 to 0.4`` where only the interval is known, ``> 0.1`` for a lower limit, or a dash.
+        ``0.1 to 0.4`` where only the interval is known, ``> 0.1`` for a lower limit, or a dash, with the
+        reason where the interval spans too many decades.
     """
+    if (wide := too_wide(quantity)) is not None:
+        return f"{NOTHING} ({wide})"
     unit = f" {quantity.unit}" if with_unit and quantity.unit != "1" else ""
     low = NOTHING if quantity.lower is None else _number(quantity.lower)
     high = NOTHING if quantity.upper is None else _number(quantity.upper)
@@ -115,6 +122,25 @@ def quantity_text(quantity: Quantity, *, with_unit: bool = True) -> str:
         return f"> {low}{unit}" if quantity.lower else NOTHING
     between = quantity.lower is not None and quantity.verdict != "upper_limit"
     return f"{low} to {high}{unit}" if between else f"< {high}{unit}"
+
+
+def too_wide(quantity: Quantity) -> str | None:
+    """Say that an interval is too wide to be worth its numbers.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        Value, limits, unit, verdict.
+
+    Returns
+    -------
+    str or None
+        Such as ``known within 23 decades only``; None for units that are not read in decades, such as eV.
+    """
+    if quantity.unit not in _LOGARITHMIC_UNITS or not quantity.lower or not quantity.upper:
+        return None
+    decades = math.log10(quantity.upper) - math.log10(quantity.lower)
+    return f"known within {decades:.0f} decades only" if decades > _WIDEST_DECADES else None
 
 
 def _number(value: float) -> str:

@@ -191,11 +191,10 @@ def arrhenius_figure(fit: ArrheniusFit, target_K: float | None = 300.0) -> Figur
     axes.set_xlabel("1000 / T (1/K)")
     axes.set_ylabel("diffusivity (cm²/s)")
     energy = fit.activation_energy
-    if energy.value is not None and energy.lower is not None and energy.upper is not None:
-        note = "" if energy.verdict == "ok" else f", {energy.verdict}"
-        axes.set_title(
-            f"E$_a$ = {energy.value:.3f} eV ({energy.lower:.3f} to {energy.upper:.3f}){note}", fontsize=10
-        )
+    if energy.lower is not None and energy.upper is not None:
+        ends = f"{energy.lower:.3f} to {energy.upper:.3f}"
+        text = f"{ends} eV, {energy.verdict}" if energy.value is None else f"{energy.value:.3f} eV ({ends})"
+        axes.set_title(f"E$_a$ = {text}", fontsize=10)
     else:
         axes.set_title("no activation energy: " + "; ".join(energy.reasons), fontsize=9)
     axes.legend(frameon=False, fontsize=9)

@@ -156,6 +156,47 @@ def test_activation_energy_from_analyses(runs, tmp_path):
     assert "activation energy" in invoke("arrhenius", *files).stdout
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("mobile_species", ["Na"], "ions: Li and Na"),
+        ("framework_species", ["P", "S"], "frameworks: S and P, S"),
+    ],
+)
+def test_analyses_of_different_systems_are_not_one_line(tmp_path, field, value, what):
+    files = []
+    for kelvin in (600, 700, 800):
+        diffusivity = {"value": 1e-5, "lower": 8e-6, "upper": 1.2e-5, "unit": "cm2/s", "verdict": "diffusive"}
+        content = {"mobile_species": ["Li"], "framework_species": ["S"], "temperature_K": kelvin}
+        files.append(tmp_path / f"{kelvin}.json")
+        files[-1].write_text(json.dumps(content | {"tracer_diffusivity": diffusivity}))
+    assert json.loads(invoke("arrhenius", *files, "--json").stdout)["points"][0]["temperature_K"] == 600
+    files[1].write_text(json.dumps(json.loads(files[1].read_text()) | {field: value}))
+    with pytest.raises(InputError, match=f"600.json and .*700.json are of different {what}"):
+        invoke("arrhenius", *files)
+
+
+def test_temperatures_too_close_are_refused_without_an_infinity(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("temperature_K,diffusivity_cm2_per_s\n600,1e-5\n600.0001,1.1e-5\n600.0002,1.2e-5\n")
+    printed = invoke("arrhenius", table, "--json").stdout
+    assert "Infinity" not in printed
+    content = json.loads(printed)
+    assert content["activation_energy"]["verdict"] == content["extrapolation"]["verdict"] == "refused"
+    assert "within 1 % they are one" in content["activation_energy"]["reasons"][0]
+
+
+def test_an_interval_of_many_decades_is_a_dash(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "temperature_K,diffusivity_cm2_per_s,log_error\n900,3e-5,0.5\n950,3.6e-5,0.5\n1000,4.5e-5,0.5\n"
+    )
+    content = json.loads(invoke("arrhenius", table, "--json").stdout)["extrapolation"]
+    assert content["upper"] / content["lower"] > 1e4
+    assert f"{content['upper']:.3g}" not in invoke("arrhenius", table).stdout
+    assert "decades only" in " ".join(invoke("arrhenius", table).stdout.split())
+
+
 def test_activation_energy_from_a_table(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text(

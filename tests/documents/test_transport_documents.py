@@ -10,6 +10,9 @@ from sse_screen.documents.base import BlobReference, PotentialIdentity, Quantity
 from sse_screen.documents.diffusivity import DiffusivityDoc, DynamicsConditions, group_of
 from sse_screen.documents.molecular_dynamics import MolecularDynamicsOutput, MolecularDynamicsProtocol
 from sse_screen.exceptions import InputError
+from sse_screen.reporting.figures import arrhenius_figure
+from sse_screen.reporting.ranking import quantity_text
+from sse_screen.transport.figures import arrhenius_figure as fit_figure
 from sse_screen.transport.synthetic import as_trajectory, uncorrelated_hops
 
 POTENTIAL = PotentialIdentity(name="chgnet", code="chgnet", code_version="0.4.2", weights_sha256="c" * 64)
@@ -228,3 +231,15 @@ def test_an_exact_law_comes_back_whatever_the_order(energy_eV, scale, order):
     found = ActivationEnergyDoc.from_diffusivities(points)
     assert found.activation_energy.value == pytest.approx(energy_eV, rel=1e-6)
     assert found.prefactor.value == pytest.approx(scale, rel=1e-5)
+
+
+def test_a_doubtful_activation_energy_has_no_value_for_a_search_but_an_interval_for_a_reader():
+    found = ActivationEnergyDoc.from_diffusivities([at(600.0, 1e-5), at(800.0, 3e-5)])
+    energy = found.activation_energy
+    assert (energy.verdict, energy.value, found.prefactor.value) == ("unresolved", None, None)
+    assert energy.lower < found.fit.parameters[1] < energy.upper
+    shown = f"{energy.lower:.2g} to {energy.upper:.2g} eV"
+    assert quantity_text(energy) == shown
+    assert arrhenius_figure(found).axes[0].get_title().endswith(f"E_a = {shown}, unresolved")
+    ends = f"{energy.lower:.3f} to {energy.upper:.3f} eV, unresolved"
+    assert ends in fit_figure(found.fit).axes[0].get_title()

@@ -63,6 +63,83 @@ def test_extrapolated_interval_holds_the_truth_and_needs_the_covariance():
     assert np.sqrt(bb + x**2 * mm) > 1.4 * np.sqrt(bb + x**2 * mm - 2 * x * mb)
 
 
+def series(temperatures, error, n, *, scatter=1.0, energy=0.3):
+    """n fits of one line, points scattered by `scatter` times their errors."""
+    generator = np.random.default_rng(len(temperatures))
+    size = len(temperatures)
+    return [
+        fit_arrhenius(
+            line(
+                temperatures, energy, errors=[error] * size, noise=generator.normal(0, scatter * error, size)
+            )
+        )
+        for _ in range(n)
+    ]
+
+
+def coverage(fits, energy=0.3):
+    intervals = [fit.activation_energy for fit in fits]
+    return np.mean([found.lower < energy < found.upper for found in intervals])
+
+
+LADDERS = {3: (600, 700, 800), 5: (500, 600, 700, 850, 1000), 8: (450, 500, 550, 600, 700, 800, 900, 1000)}
+
+
+@pytest.mark.parametrize("n_temperatures", LADDERS)
+def test_right_errors_give_intervals_that_hold_and_few_doubts(n_temperatures):
+    """95 % holds in 92 to 98 %; scatter is called too large about as often as its significance says."""
+    fits = series(LADDERS[n_temperatures], 0.1, 500)
+    assert 0.92 <= coverage(fits) <= 0.98
+    widths = [fit.activation_energy.upper - fit.activation_energy.lower for fit in fits]
+    deviation = np.sqrt(np.mean([(fit.parameters[1] - 0.3) ** 2 for fit in fits]))
+    assert np.median(widths) / 2 == pytest.approx(1.96 * deviation, rel=0.2)
+    said = [" ".join(fit.activation_energy.reasons) for fit in fits]
+    assert np.mean(["scatter exceeds" in text for text in said]) <= 0.08
+    assert np.mean(["includes zero" in text for text in said]) <= 0.05
+
+
+@pytest.mark.parametrize(("n_temperatures", "scatter"), [(5, 3.0), (8, 2.0), (8, 4.0)])
+def test_errors_given_too_small_are_made_good_where_the_scatter_shows_it(n_temperatures, scatter):
+    assert coverage(series(LADDERS[n_temperatures], 0.05, 600, scatter=scatter)) >= 0.90
+
+
+def test_scatter_is_judged_by_its_probability_not_by_a_ratio():
+    """At one degree of freedom χ² of 3 is chance (p = 0.08), of 5 is not (p = 0.03)."""
+    temperatures = [600, 700, 800]
+    pattern = np.array([1.0, 0.0, 1.0])
+    unit = fit_arrhenius(line(temperatures, errors=[0.1] * 3, noise=0.1 * pattern)).reduced_chi_squared
+    chance, real = (
+        fit_arrhenius(line(temperatures, errors=[0.1] * 3, noise=0.1 * pattern * np.sqrt(chi / unit)))
+        for chi in (3.0, 5.0)
+    )
+    assert chance.scatter_p_value == pytest.approx(0.0833, abs=1e-3)
+    assert (chance.activation_energy.verdict, chance.degrees_of_freedom) == ("ok", None)
+    assert real.scatter_p_value == pytest.approx(0.0253, abs=1e-3)
+    assert (real.activation_energy.verdict, real.degrees_of_freedom) == ("unresolved", 1)
+    assert "p = 0.025" in real.activation_energy.reasons[0]
+    assert fit_arrhenius(line(temperatures, noise=pattern)).scatter_p_value is None
+
+
+def test_temperatures_that_are_one_have_no_slope():
+    fit = fit_arrhenius(line([600, 600.0001, 600.0002], noise=np.array([0.0, 0.3, 0.9])))
+    assert (fit.activation_energy.verdict, fit.prefactor.verdict) == ("refused", "refused")
+    assert "from 600 to 600.0002 K are 3.3e-05 % apart" in fit.activation_energy.reasons[0]
+    assert fit.diffusivity_at(300).verdict == "refused"
+    # replicas whose mean temperatures differ a little are no third temperature, and no curvature
+    pair = fit_arrhenius(line([600, 601, 603, 700], errors=[0.1] * 4))
+    assert "two temperatures only" in pair.activation_energy.reasons[0]
+    assert pair.curvature_p_value is None
+    assert [item.temperature_K for item in pair.leave_one_out] == [600, 601, 603]
+
+
+def test_a_prefactor_beyond_all_numbers_is_no_infinity():
+    fit = fit_arrhenius(line([600, 607, 614], energy=60.0, log_d0=1100.0, errors=[0.01] * 3))
+    assert fit.activation_energy.value == pytest.approx(60.0)
+    assert (fit.prefactor.value, fit.prefactor.verdict) == (None, "unresolved")
+    assert "1100, is beyond what a number can hold" in fit.prefactor.reasons[-1]
+    assert np.isfinite([fit.prefactor.lower, fit.prefactor.upper]).all()
+
+
 def test_upper_limits_pull_only_where_they_bind():
     measured = line([700, 800, 900], errors=[0.1] * 3)
     below = np.exp(-7.0 - 0.25 / (BOLTZMANN_EV_PER_K * 500))
@@ -81,8 +158,10 @@ def test_upper_limits_pull_only_where_they_bind():
 
 def test_few_points_do_not_extrapolate():
     two = fit_arrhenius(line([600, 800], errors=[0.1, 0.1]))
-    assert two.activation_energy.value == pytest.approx(0.25)
+    assert two.parameters[1] == pytest.approx(0.25)
     assert two.activation_energy.verdict == "unresolved"
+    assert (two.activation_energy.value, two.prefactor.value) == (None, None)
+    assert two.activation_energy.lower < 0.25 < two.activation_energy.upper
     assert two.diffusivity_at(300).verdict == "refused"
     assert "2 measured points" in two.diffusivity_at(300).reasons[0]
     one = fit_arrhenius(line([600]))
@@ -148,6 +227,8 @@ def test_an_outlier_shows_in_leave_one_out():
     assert fit.leave_one_out[0].activation_energy_eV == pytest.approx(0.25)
     assert fit.degrees_of_freedom == 2
     assert fit.activation_energy.verdict == "unresolved"
+    assert fit.activation_energy.value is None
+    assert fit.parameters[1] < 0.25
 
 
 def test_replicas_of_two_temperatures_are_two_temperatures():
